@@ -1,0 +1,93 @@
+"""The one seam to any language model: `Engine`, two verbs.
+
+`chat` samples n replies; `choose` returns the exact probability of each of a few one-token options, and the share of the model's
+probability that falls on that menu at all.  `choose` replaces v sampled votes (METHOD 1.2, Eq. 1) by their limit for v -> infinity.
+
+An engine owns its concurrency limit and its retries: callers start as many calls as they like.  A failure is an `EngineError`, never a
+value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from usbrec.types import Frozen
+
+
+class ChatMessage(Frozen):
+    """A message in a model's own terms."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(Frozen):
+    """How to draw a reply."""
+
+    temperature: float = Field(default=0.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=64, gt=0)
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    """Derive it from the row's key: `usbrec.seeds.seed_of`."""
+
+
+class Completion(Frozen):
+    """One reply.  `text` is stripped and may be empty when the model said nothing."""
+
+    text: str
+    finish: Literal["stop", "length"] = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached: bool = False
+    """Answered from the ledger, no model was asked."""
+
+
+class Choice(Frozen):
+    """A distribution over a menu of options."""
+
+    probabilities: tuple[float, ...]
+    """One per option, in the order asked, summing to 1; normalised over the menu."""
+    mass: float
+    """How much of the model's whole distribution falls on the menu, 0 to 1."""
+    exact: bool = True
+    """False: estimated from sampled votes, because the engine offers no log-probabilities."""
+    note: str = ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What every engine can do."""
+
+    @property
+    def name(self) -> str:
+        """Stable identity of model and settings: part of every cache key and of the manifest."""
+        ...
+
+    async def chat(self, messages: Sequence[ChatMessage], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        """n replies; reply i is drawn with its own seed, derived from `sampling.seed` and i.
+
+        Raises:
+            EngineError: when no answer could be had.
+        """
+        ...
+
+    def stream(self, messages: Sequence[ChatMessage], *, sampling: Sampling) -> AsyncIterator[str]:
+        """One reply in pieces as they are generated; closing the iterator cancels the generation."""
+        ...
+
+    async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
+        """The distribution of the next reply's first token over `options` (each one token).
+
+        Raises:
+            Unsupported: the engine offers neither log-probabilities nor votes.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Frees the model; idempotent."""
+        ...

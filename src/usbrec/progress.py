@@ -1,0 +1,78 @@
+"""Progress on stderr: counts, rate and time left.  Silent where stderr is no terminal, but for one line at the start and the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A running count."""
+
+    def advance(self, amount: int = 1, *, note: str = "") -> None: ...
+
+
+@dataclass
+class Plain:
+    """Progress for logs: a line every `every` seconds."""
+
+    label: str
+    total: int
+    done: int = 0
+    every: float = 20.0
+    began: float = field(default_factory=time.monotonic)
+    spoke: float = field(default_factory=time.monotonic)
+
+    def advance(self, amount: int = 1, *, note: str = "") -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.spoke >= self.every:
+            self.spoke = now
+            self.say(note)
+
+    def say(self, note: str = "") -> None:
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if rate else float("inf")
+        tail = f" {note}" if note else ""
+        sys.stderr.write(f"{self.label}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left{tail}\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def progress(label: str, total: int, *, done: int = 0) -> Iterator[Progress]:
+    """A bar on a terminal, lines in a log.  `done` of `total` are finished already (a resumed stage)."""
+    if not sys.stderr.isatty():
+        plain = Plain(label, total - done)
+        yield plain
+        plain.say()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(label, total=total, completed=done, rate="", note="")
+        began, count = time.monotonic(), 0
+
+        class Bar:
+            def advance(self, amount: int = 1, *, note: str = "") -> None:
+                nonlocal count
+                count += amount
+                rate = count / max(time.monotonic() - began, 1e-9)
+                bars.update(task, advance=amount, rate=f"{rate:.2f}/s", note=note)
+
+        yield Bar()

@@ -1,0 +1,82 @@
+"""The roles of a conversation, as protocols; `roles.llm`, `roles.catalogue`, `roles.seekers` and `roles.floors` implement them.
+
+| role        | knows                                   | never sees            |
+|-------------|-----------------------------------------|-----------------------|
+| Recommender | the dialogue                            | targets, the seeker's goal |
+| Seeker      | the dialogue and its goal (targets, or a profile) | -           |
+| Judge       | the dialogue and its goal               | -                     |
+| Profiler    | the dialogue                            | targets               |
+
+A `Seeker` and a `Judge` are bound to one goal: a data set's seeker is made from an example's targets, the search's *internal* seeker and
+judge from a `Profile`.  So the one rollout loop (`usbrec.conversation`) serves PODCS, the search and iEval alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from usbrec.types import Dialogue, Example, Frozen, Profile, Score, SearchTrace
+
+
+class Reply(Frozen):
+    """What a recommender says, and the search behind it if there was one.  `text` is never empty."""
+
+    text: str
+    search: SearchTrace | None = None
+
+
+class Recommender(Protocol):
+    """Answers a dialogue.  Knows nothing but the dialogue."""
+
+    async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
+        """The next recommender turn.
+
+        Raises:
+            EngineError: no reply could be had.  Never an empty text.
+        """
+        ...
+
+
+class Seeker(Protocol):
+    """The simulated user of one conversation, bound to its goal."""
+
+    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
+        """The seeker's next turn; `dialogue` ends with the recommender.  `start`: index of the first simulated message.
+
+        The text never contains a target's title that the dialogue does not: whoever makes the text filters it *before anyone reads it*.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """Scores what the recommender offered since `start`, 0/1/2 (METHOD Eq. 1), bound to its goal."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        """The verdict on the *last* recommender message; `Score(value=None)` with a reason where there is none."""
+        ...
+
+
+class Profiler(Protocol):
+    """Reads the seeker's preference out of the dialogue, the latest message included."""
+
+    async def profile(self, dialogue: Dialogue, *, seed: int) -> Profile: ...
+
+
+class SampleReplies(Protocol):
+    """A recommender that can also draw several replies at once."""
+
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
+        """n replies; empty ones are dropped, so the list may be shorter than n.  Temperature 0: the greedy reply."""
+        ...
+
+
+SeekerFor = Callable[[tuple[str, ...]], Seeker]
+JudgeFor = Callable[[tuple[str, ...]], Judge]
+ProfileSeekerFor = Callable[[Profile], Seeker]
+ProfileJudgeFor = Callable[[Profile], Judge]
+RecommenderFor = Callable[[Example], Recommender]
+"""An arm: most arms ignore the example; the floors and the ceiling need it."""
