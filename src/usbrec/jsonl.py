@@ -115,7 +115,7 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as fault:
         temporary.unlink(missing_ok=True)
         raise _cannot_write(path, fault) from fault

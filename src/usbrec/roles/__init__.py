@@ -74,6 +74,10 @@ class SampleReplies(Protocol):
         ...
 
 
+class SamplingRecommender(Recommender, SampleReplies, Protocol):
+    """A recommender that replies greedily and draws samples: what PODCS and the search need."""
+
+
 SeekerFor = Callable[[tuple[str, ...]], Seeker]
 JudgeFor = Callable[[tuple[str, ...]], Judge]
 ProfileSeekerFor = Callable[[Profile], Seeker]

@@ -1,0 +1,113 @@
+"""Writes docs/cli.md (from the commands' own help) and docs/recipes.md (from the settings' docstrings).
+
+    python docs/generate.py            write both
+    python docs/generate.py --check    exit 1 if one of them is out of date
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+import types
+import typing
+from pathlib import Path
+
+import typer
+from pydantic import BaseModel
+
+HERE = Path(__file__).parent
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    from usbrec.cli import app
+
+    root = typer.main.get_command(app)
+    lines = ["# Commands", "", "Written by `docs/generate.py` from `--help`; do not edit.", ""]
+    for name, command in _commands("usbrec", root):
+        lines += [f"## {name}", "", inspect.cleandoc(command.help or "").strip(), ""]
+        rows = []
+        for parameter in command.params:
+            if parameter.name == "help":
+                continue
+            names = ", ".join(f"`{n}`" for n in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.human_readable_name}`"
+            about = getattr(parameter, "help", None) or ""
+            rows.append(f"| {names} | {about} |")
+        if rows:
+            lines += ["| argument or option | meaning |", "|---|---|", *rows, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(name: str, command: typing.Any) -> typing.Iterator[tuple[str, typing.Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+        return
+    for key, sub in inner.items():
+        yield from _commands(f"{name} {key}", sub)
+
+
+def recipes_page() -> str:
+    """Every key of a recipe: its default and what it means."""
+    from usbrec.config import Recipe
+
+    lines = ["# Recipes", "", "Every key of a recipe. Written by `docs/generate.py` from the settings' docstrings; do not edit.", ""]
+    lines += ["`${NAME}` and `${NAME:-default}` stand for environment variables; `--set section.key=value` overrides a key.", ""]
+    seen: dict[type[BaseModel], str] = {}
+    _section("recipe", Recipe, lines, seen)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, model: type[BaseModel], lines: list[str], seen: dict[type[BaseModel], str]) -> None:
+    if model in seen:
+        lines += [f"## {title}", "", f"As [{seen[model]}](#{seen[model].replace('.', '')}).", ""]
+        return
+    seen[model] = title
+    told = _docstrings(model)
+    lines += [f"## {title}", "", inspect.cleandoc(model.__doc__ or ""), "", "| key | default | meaning |", "|---|---|---|"]
+    inner: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        nested = _models_in(field.annotation)
+        default = "required" if field.is_required() else ("see below" if nested and field.default is not None else f"`{field.get_default(call_default_factory=True)}`")
+        lines.append(f"| `{name}` | {default} | {told.get(name, '')} |")
+        inner += [(name if title == "recipe" else f"{title}.{name}", kind) for kind in nested]
+    lines.append("")
+    for name, kind in inner:
+        _section(name, kind, lines, seen)
+
+
+def _models_in(annotation: typing.Any) -> list[type[BaseModel]]:
+    if inspect.isclass(annotation) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in typing.get_args(annotation) for kind in _models_in(part)]
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string literal under it, own class and parents."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)) or kind is BaseModel:
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[field.target.id] = " ".join(str(text.value.value).split()).replace("|", "\\|")
+    return found
+
+
+def main() -> int:
+    pages = {HERE / "cli.md": cli_page(), HERE / "recipes.md": recipes_page()}
+    if "--check" in sys.argv:
+        stale = [path.name for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run make docs\n" if stale else "")
+        return bool(stale)
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""`python -m usbrec`."""
+
+from usbrec.cli import main
+
+main()

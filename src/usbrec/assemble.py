@@ -1,0 +1,227 @@
+"""The only place that chooses classes: from a recipe and a prepared folder to the parts that the stages use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from usbrec import data
+from usbrec.catalogue import Catalogue
+from usbrec.config import Recipe
+from usbrec.cooccurrence import Cooccurrence
+from usbrec.engine import Engine
+from usbrec.engines import EngineConfig, connect
+from usbrec.errors import ConfigError
+from usbrec.linking import Linker
+from usbrec.roles import (
+    JudgeFor,
+    ProfileJudgeFor,
+    Profiler,
+    ProfileSeekerFor,
+    RecommenderFor,
+    SeekerFor,
+)
+from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
+from usbrec.roles.floors import Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat
+from usbrec.roles.llm import (
+    GroundedJudge,
+    HintsFor,
+    LLMJudge,
+    LLMProfileJudge,
+    LLMProfiler,
+    LLMProfileSeeker,
+    LLMRecommender,
+    LLMSeeker,
+)
+from usbrec.roles.seekers import AttributesSeeker, ProfileSeeker
+from usbrec.roles.settings import AffinitySettings, JudgeSettings, SeekerSettings
+from usbrec.search import Search
+from usbrec.types import Dialogue, Example, Profile
+
+REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", "collaborative", "ceiling:human")
+"""Arms without a model, in every evaluation."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The prepared data and what is built on it."""
+
+    splits: dict[str, list[Example]]
+    catalogue: Catalogue
+    linker: Linker
+    cooccurrence: Cooccurrence
+
+    @classmethod
+    def of(cls, folder: Path) -> World:
+        prepared = data.load(folder)
+        return cls(
+            splits=prepared.splits,
+            catalogue=prepared.catalogue,
+            linker=Linker(prepared.catalogue),
+            cooccurrence=Cooccurrence(prepared.likes),
+        )
+
+
+@dataclass
+class Engines:
+    """The engines of a run, each started once, at its first use; closed together."""
+
+    ledger: Path | None = None
+    _open: dict[str, Engine] = field(default_factory=dict)
+
+    def get(self, config: EngineConfig) -> Engine:
+        mark = config.model_dump_json()
+        if mark not in self._open:
+            self._open[mark] = connect(config, self.ledger)
+        return self._open[mark]
+
+    async def close(self) -> None:
+        while self._open:
+            _, engine = self._open.popitem()
+            await engine.close()
+
+    async def __aenter__(self) -> Engines:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Builds roles out of a recipe."""
+
+    recipe: Recipe
+    world: World
+    engines: Engines
+
+    def seeker_for(self, settings: SeekerSettings) -> SeekerFor:
+        world, noun = self.world, self.recipe.recommender.noun
+        if settings.kind == "attributes":
+            return lambda targets: AttributesSeeker(catalogue=world.catalogue, linker=world.linker, targets=targets)
+        engine = self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker"))
+        return lambda targets: LLMSeeker(
+            engine, world.catalogue, world.linker, targets, noun=noun, max_tokens=settings.max_tokens, temperature=settings.temperature
+        )
+
+    def judge_for(self, settings: JudgeSettings) -> JudgeFor:
+        world = self.world
+        if settings.kind == "catalogue":
+            return lambda targets: CatalogueJudge(world.catalogue, world.linker, targets)
+        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+
+        def llm(targets: tuple[str, ...]) -> LLMJudge:
+            return LLMJudge(engine, world.catalogue, targets, method=settings.method, votes=settings.votes, least_mass=settings.least_mass)
+
+        return llm if settings.kind == "llm" else lambda targets: GroundedJudge(llm(targets), world.linker)
+
+    @property
+    def facts(self) -> CatalogueProfiler:
+        return CatalogueProfiler(self.world.catalogue, self.world.linker)
+
+    @property
+    def affinity_for(self) -> AffinityFor:
+        return affinity_for(self.world, self.recipe.affinity)
+
+    @property
+    def retriever(self) -> Retriever:
+        return Retriever(self.world.catalogue, self.world.cooccurrence, self.facts, self.affinity_for)
+
+    def hints_for(self, count: int) -> HintsFor | None:
+        """Names of the retriever's best items; None for a count of 0."""
+        if not count:
+            return None
+        retriever, catalogue = self.retriever, self.world.catalogue
+
+        async def hints(dialogue: Dialogue) -> Sequence[str]:
+            return [catalogue[item].name for item in await retriever.items(dialogue, k=count)]
+
+        return hints
+
+    def recommender(self, engine: Engine, *, hints: int | None = None) -> LLMRecommender:
+        settings = self.recipe.recommender
+        return LLMRecommender(
+            engine,
+            noun=settings.noun,
+            nouns=settings.nouns,
+            max_tokens=settings.max_tokens,
+            history=settings.history,
+            temperature=settings.temperature,
+            hints_for=self.hints_for(settings.hints if hints is None else hints),
+        )
+
+    def search(self, engine: Engine) -> Search:
+        """SES over the model of `engine`."""
+        settings, world = self.recipe.search, self.world
+        guided = self.recommender(engine, hints=self.recipe.recommender.hint_count) if settings.guided else None
+        return Search(
+            recommender=self.recommender(engine),
+            profiler=self._profiler(),
+            seeker_for=self._internal_seeker(),
+            judge_for=self._internal_judge(),
+            linker=world.linker,
+            settings=settings,
+            guided=guided,
+        )
+
+    def _profiler(self) -> Profiler:
+        if self.recipe.search.profiler == "catalogue":
+            return self.facts
+        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+        return LLMProfiler(engine, self.facts, noun=self.recipe.recommender.noun)
+
+    def _internal_seeker(self) -> ProfileSeekerFor:
+        world, noun = self.world, self.recipe.recommender.noun
+        if self.recipe.search.seeker == "catalogue":
+            return lambda profile: ProfileSeeker(catalogue=world.catalogue, linker=world.linker, profile=profile)
+        engine = self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker"))
+        return lambda profile: LLMProfileSeeker(engine, profile, noun=noun)
+
+    def _internal_judge(self) -> ProfileJudgeFor:
+        settings = self.recipe.search
+        if settings.judge == "catalogue":
+            return lambda profile: CatalogueProfileJudge(self.world.linker, self.affinity_for(profile))
+        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+        return lambda profile: LLMProfileJudge(engine, profile, method=settings.method, votes=settings.votes)
+
+    def reference(self, arm: str) -> RecommenderFor:
+        """A floor, the collaborative baseline or the ceiling (see `REFERENCES`)."""
+        world = self.world
+        if arm == "floor:random-reply":
+            said = RandomReply(tuple(e.reply for e in world.splits["train"] if e.reply and e.reply_whole))
+            return lambda _: said
+        if arm == "floor:most-popular":
+            return lambda _: MostPopular(world.catalogue, world.linker, world.cooccurrence)
+        if arm == "floor:repeat":
+            return lambda _: Repeat(world.catalogue, world.linker)
+        if arm == "floor:question":
+            return lambda _: QuestionOnly()
+        if arm == "collaborative":
+            return lambda _: Collaborative(world.catalogue, world.linker, world.cooccurrence)
+        if arm == "ceiling:human":
+            return Human
+        raise ConfigError(f"there is no reference arm '{arm}'", fix=f"known: {', '.join(REFERENCES)}")
+
+
+def affinity_for(world: World, settings: AffinitySettings) -> AffinityFor:
+    """The label-free likeness with a recipe's weights."""
+
+    def make(profile: Profile) -> Affinity:
+        return Affinity(
+            world.catalogue,
+            world.cooccurrence,
+            profile,
+            weight_together=settings.together,
+            weight_likeness=settings.likeness,
+            weight_genres=settings.genres,
+            weight_people=settings.people,
+        )
+
+    return make
+
+
+def _needed(config: EngineConfig | None, name: str) -> EngineConfig:
+    if config is None:
+        raise ConfigError(f"{name} is missing, but a role of this recipe is played by an LLM", fix=f"add {name} to the recipe")
+    return config

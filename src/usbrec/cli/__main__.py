@@ -1,0 +1,5 @@
+"""`python -m usbrec.cli`."""
+
+from usbrec.cli import main
+
+main()

@@ -1,0 +1,167 @@
+"""Data: from a corpus's own files to one prepared folder, with every trap handled and counted (`card.json`).
+
+`prepare` reads a corpus (`redial`, `opendialkg`, `custom`, or the bundled `demo`), splits it, and writes the folder that `load` and every
+later stage read.  What may be learnt from, and what not, is decided here: likes come from training dialogues only, and a dialogue that has
+rows in valid or test is no training dialogue, whatever the official split says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from usbrec import __version__
+from usbrec.cooccurrence import Likes
+from usbrec.data import custom, opendialkg, redial
+from usbrec.data.corpus import Corpus
+from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
+from usbrec.data.quality import measure_rows
+from usbrec.data.rows import RawRow, Tally, examples_of
+from usbrec.data.splits import by_dialogue, sample, shared_dialogues
+from usbrec.types import Example, Frozen
+
+__all__ = ["Card", "DataConfig", "Prepared", "digest", "load", "prepare"]
+
+
+class DataConfig(Frozen):
+    """Which data, and how it is split."""
+
+    kind: Literal["demo", "redial", "opendialkg", "custom"] = "demo"
+    """`demo`: the bundled world; `redial`, `opendialkg`: iEvaLM's processed files; `custom`: a folder in this package's own format."""
+    split: Literal["official", "dialogue"] = "official"
+    """`official`: as published; `dialogue`: all rows split anew, 80/10/10 by dialogue (OpenDialKG's own split is by row and leaks)."""
+    train_rows: int | None = Field(default=None, gt=0)
+    """At most so many training rows, drawn by key; none: all.  The likes of all training dialogues stay."""
+    valid_rows: int | None = Field(default=None, gt=0)
+    """At most so many rows to tune on."""
+    test_rows: int | None = Field(default=None, gt=0)
+    """At most so many rows to report on."""
+    seed: int = 0
+    """Of the split and of the samples."""
+
+
+def prepare(config: DataConfig, data_dir: Path | None, out: Path) -> Prepared:
+    """Reads the corpus and writes the prepared folder.
+
+    Args:
+        data_dir: the folder with the corpus's files, or the one that holds `redial/` or `opendialkg/`; not needed for `demo`.
+
+    Raises:
+        DataError: a file is missing or broken; with its place and the remedy.
+        StorageError: the folder cannot be written.
+    """
+    if config.kind == "demo":
+        from usbrec.data.demo import build_demo
+
+        build_demo(out, config.seed)
+        return _limited(load(out), config)
+    if config.kind == "custom":
+        return _limited(custom.read(data_dir, out), config)
+    corpus = redial.read(data_dir) if config.kind == "redial" else opendialkg.read(data_dir)
+    return _prepare(corpus, config, out)
+
+
+def digest(config: DataConfig, data_dir: Path | None) -> str:
+    """A digest of everything `prepare` would read: part of the stage's fingerprint.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    whole = hashlib.sha256(f"{__version__} {config.model_dump_json()}".encode())
+    if config.kind != "demo":
+        folder = custom.folder_of(data_dir) if config.kind == "custom" else _folder(config.kind, data_dir)
+        for path in sorted(folder.glob("*.json*")):
+            whole.update(path.name.encode())
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:16]
+
+
+def _folder(kind: str, data_dir: Path | None) -> Path:
+    from usbrec.data.corpus import find_folder
+
+    return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
+
+
+def _prepare(corpus: Corpus, config: DataConfig, out: Path) -> Prepared:
+    rows = corpus.rows
+    if config.split == "dialogue":
+        rows = by_dialogue([row for split in SPLITS for row in corpus.rows[split]], config.seed)
+    tallies = {split: Tally() for split in SPLITS}
+    found = {split: examples_of(rows[split], corpus.reading, tallies[split]) for split in SPLITS}
+    for split in ("valid", "test"):
+        shared = shared_dialogues(rows[split], rows["train"])
+        tallies[split].counts["dialogues with rows in train too"] = len(shared)
+        tallies[split].counts["rows of dialogues with rows in train too"] = sum(row.dialogue_id in shared for row in rows[split])
+    likes, counts = _likes(corpus, rows, found["train"], official=config.split == "official")
+    splits = {split: sample(found[split], _limit(config, split), config.seed) for split in SPLITS}
+    card = Card(
+        kind=config.kind,
+        split=config.split,
+        seed=config.seed,
+        licence=corpus.licence,
+        sources=corpus.sources,
+        items=len(corpus.catalogue),
+        rows={split: len(splits[split]) for split in SPLITS},
+        dialogues={split: len({row.dialogue_id for row in splits[split]}) for split in SPLITS},
+        counts={"catalogue": dict(corpus.counts), "likes": dict(counts)} | {split: dict(tallies[split].counts) for split in SPLITS},
+        skipped={split: dict(tallies[split].skipped) for split in SPLITS},
+        linking={split: measure_rows(rows[split], corpus.reading).as_card() for split in SPLITS},
+    )
+    return write(out, corpus.catalogue, splits, likes, card)
+
+
+def _likes(corpus: Corpus, rows: dict[str, list[RawRow]], train: list[Example], *, official: bool) -> tuple[list[Likes], Counter[str]]:
+    """What the training dialogues liked; a dialogue with rows in valid or test gives nothing."""
+    held_out = {row.dialogue_id for split in ("valid", "test") for row in rows[split]}
+    counts: Counter[str] = Counter()
+    found: dict[str, dict[str, None]] = {}
+    if corpus.ratings is None:
+        for example in train:
+            if example.dialogue_id in held_out:
+                continue
+            items = found.setdefault(example.dialogue_id, {})
+            for text in (*(message.text for message in example.dialogue.messages), example.reply):
+                items.update(dict.fromkeys(corpus.linker.items(text)))
+            items.update(dict.fromkeys(example.targets))
+        counts["training dialogues left out: rows in valid or test"] = len({row.dialogue_id for row in train} & held_out)
+    else:
+        for rated in corpus.ratings:
+            if rated.dialogue_id in held_out or (official and rated.held_out):
+                counts["rated dialogues left out: valid or test"] += 1
+            else:
+                found.setdefault(rated.dialogue_id, {}).update(dict.fromkeys(rated.items))
+    likes = [Likes(key=key, items=tuple(items)) for key, items in found.items() if items]
+    counts["dialogues with likes"] = len(likes)
+    return likes, counts
+
+
+def _limit(config: DataConfig, split: str) -> int | None:
+    return {"train": config.train_rows, "valid": config.valid_rows, "test": config.test_rows}[split]
+
+
+def _limited(prepared: Prepared, config: DataConfig) -> Prepared:
+    """The same folder with at most the rows asked for, split anew where that is asked for."""
+    splits = prepared.splits
+    if config.split == "dialogue" and config.kind == "custom":
+        splits = by_dialogue([row for split in SPLITS for row in splits[split]], config.seed)
+    splits = {split: sample(splits[split], _limit(config, split), config.seed) for split in SPLITS}
+    if splits == prepared.splits:
+        return prepared
+    held_out = {row.dialogue_id for split in ("valid", "test") for row in splits[split]}
+    card = prepared.card.model_copy(
+        update={
+            "split": config.split,
+            "seed": config.seed,
+            "rows": {split: len(splits[split]) for split in SPLITS},
+            "dialogues": {split: len({row.dialogue_id for row in splits[split]}) for split in SPLITS},
+        }
+    )
+    from usbrec import jsonl
+
+    likes = [row for row in jsonl.read(prepared.folder / "likes.jsonl", Likes) if row.key not in held_out]
+    return write(prepared.folder, prepared.catalogue, splits, likes, card)

@@ -1,0 +1,168 @@
+"""Arm against arm, on the rows that both have.
+
+Which differences are taken is fixed before any score is seen (`planned`): what each training step adds, what the search adds, where each
+arm stands against the baselines, and what lies between floors and ceiling, that is, whether the judge can tell anything at all.  `a` is
+the side expected to be better.
+
+A difference is *shown* when its 95% interval lies wholly above 0 and its permutation p-value is below 0.05, and when no verdict on the
+unscored rows could take it away (`worst` > 0).  p-values are not corrected for the number of comparisons; the report says how many there
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, dialogue_of, row_values
+from usbrec.evaluation.stats import CONFIDENCE, paired_difference
+from usbrec.seeds import seed_of
+from usbrec.types import Frozen, Outcome
+
+CEILING, COLLABORATIVE, FLOOR, SEARCH = "ceiling:human", "collaborative", "floor:", "+ses"
+FLOORS = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question")
+ORDER = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", COLLABORATIVE, CEILING, *FLOORS)
+COMPARED = (
+    "ieval", "ieval-unleaked", "recall@1", "recall@1-interactive", "recall@1-unleaked", "recall@1-interactive-unleaked",
+)  # fmt: skip
+
+Question = Literal["training", "search", "baselines", "scale"]
+QUESTIONS: dict[Question, str] = {
+    "training": "What training adds",
+    "search": "What search adds",
+    "baselines": "Against the baselines and the ceiling",
+    "scale": "Can the judge tell? Ceiling against floors",
+}
+Standing = Literal["shown", "not shown", "opposite shown", "undecided", "no rows"]
+
+
+class Comparison(Frozen):
+    """One paired difference, a - b."""
+
+    a: str
+    b: str
+    question: Question
+    metric: str
+    judge: str
+    diff: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    rows: int
+    clusters: int
+    unpaired: int = 0
+    """Rows that only one arm was given: not compared."""
+    unscored: int = 0
+    """Rows given to both where a side has no number: not in `diff`."""
+    worst: float | None = None
+    """`diff` if every unscored side of a had the lowest value and every one of b the highest."""
+    best: float | None = None
+    standing: Standing
+
+
+def planned(arms: Sequence[str]) -> list[tuple[str, str, Question]]:
+    """The pairs (a, b) to compare, among the arms that are there; each pair once."""
+    models = [arm for arm in arms if kind_of(arm) == "model"]
+    floors = [arm for arm in arms if kind_of(arm) == "floor"]
+    top = leading(arms)
+    pairs: list[tuple[str, str, Question]] = [("sft", "base", "training"), ("rl", "sft", "training"), ("rl", "base", "training")]
+    pairs += [("sft+ses", "base+ses", "training"), ("rl+ses", "sft+ses", "training")]
+    pairs += [(arm, arm.removesuffix(SEARCH), "search") for arm in models if arm.endswith(SEARCH)]
+    pairs += [(arm, COLLABORATIVE, "baselines") for arm in reversed(models)]
+    pairs += [(arm, "floor:most-popular", "baselines") for arm in reversed(models)]
+    pairs += [(top, floor, "baselines") for floor in floors] if top else []
+    pairs += [(CEILING, top, "baselines")] if top else []
+    pairs += [(CEILING, arm, "scale") for arm in (*floors, COLLABORATIVE)]
+    present: dict[tuple[str, str], Question] = {}
+    for a, b, question in pairs:
+        if a in arms and b in arms and a != b:
+            present.setdefault((a, b), question)
+    return [(a, b, question) for (a, b), question in present.items()]
+
+
+def kind_of(arm: str) -> Literal["model", "baseline", "ceiling", "floor"]:
+    """What an arm is there for."""
+    if arm.startswith(FLOOR):
+        return "floor"
+    if arm.startswith("ceiling"):
+        return "ceiling"
+    return "baseline" if arm == COLLABORATIVE else "model"
+
+
+def in_order(arms: Sequence[str]) -> list[str]:
+    """Arms as every table shows them: models as trained, the baseline, the ceiling, the floors; unknown models after the known."""
+    rank = {arm: place for place, arm in enumerate(ORDER)}
+    kinds = ("model", "baseline", "ceiling", "floor")
+    return sorted(arms, key=lambda arm: (kinds.index(kind_of(arm)), rank.get(arm, len(rank)), arm))
+
+
+def leading(arms: Sequence[str]) -> str | None:
+    """The arm that the method expects to be best: named before any score is seen, so its place is no choice of the luckiest."""
+    models = [arm for arm in in_order(arms) if kind_of(arm) == "model"]
+    return next((arm for arm in ("rl+ses", "sft+ses", "base+ses", "rl", "sft", "base") if arm in models), models[-1] if models else None)
+
+
+def compare_all(outcomes: Mapping[str, Sequence[Outcome]], judges: Sequence[str], *, seed: int = 0) -> list[Comparison]:
+    """Every planned pair, for every compared metric and judge; without-leaks and any-turn metrics only where they can differ."""
+    leaks = any(o.leaks for rows in outcomes.values() for o in rows)
+    long = any(len(o.turns) > 1 for rows in outcomes.values() for o in rows)
+    metrics = [METRICS[name] for name in COMPARED if (leaks or not METRICS[name].unleaked) and (long or "interactive" not in name)]
+    slots = [(m, place, judge) for m in metrics if m.judged for place, judge in enumerate(judges)]
+    slots += [(m, 0, COUNTED) for m in metrics if not m.judged]
+    pairs = planned(in_order(list(outcomes)))
+    return [
+        compare((a, outcomes[a]), (b, outcomes[b]), question, metric, judge, place, seed=seed)
+        for metric, place, judge in slots
+        for a, b, question in pairs
+    ]
+
+
+def compare(
+    a: tuple[str, Sequence[Outcome]],
+    b: tuple[str, Sequence[Outcome]],
+    question: Question,
+    metric: Metric,
+    judge: str,
+    place: int,
+    *,
+    seed: int = 0,
+) -> Comparison:
+    """The paired difference of two arms (name, rows) in one metric; `place` is the judge's index in each turn's scores."""
+    left, right = row_values(a[1], metric, place), row_values(b[1], metric, place)
+    common = left.keys() & right.keys()
+    known = [{key: v for key in common if (v := side[key]) is not None} for side in (left, right)]
+    paired = paired_difference(known[0], known[1], seed_of(seed, metric.name), cluster=dialogue_of, limits=metric.limits)
+    low, high = metric.limits or (0.0, 0.0)
+    worst = [_filled(left, low, key) - _filled(right, high, key) for key in sorted(common)]
+    best = [_filled(left, high, key) - _filled(right, low, key) for key in sorted(common)]
+    found = Comparison(
+        a=a[0],
+        b=b[0],
+        question=question,
+        metric=metric.name,
+        judge=judge,
+        **paired.model_dump(exclude={"only_a", "only_b"}),
+        unpaired=len(left) + len(right) - 2 * len(common),
+        unscored=len(common) - paired.rows,
+        worst=round(sum(worst) / len(worst), 6) if worst else None,
+        best=round(sum(best) / len(best), 6) if best else None,
+        standing="no rows",
+    )
+    return found.model_copy(update={"standing": _standing(found)})
+
+
+def _filled(values: Mapping[str, float | None], default: float, key: str) -> float:
+    value = values[key]
+    return default if value is None else value
+
+
+def _standing(found: Comparison) -> Standing:
+    if found.diff is None or found.worst is None or found.best is None:
+        return "no rows"
+    if found.low is None or found.high is None or found.p is None:
+        return "not shown"
+    if found.p >= 1 - CONFIDENCE or found.low <= 0 <= found.high:
+        return "not shown"
+    if found.low > 0:
+        return "shown" if found.worst > 0 else "undecided"
+    return "opposite shown" if found.best < 0 else "undecided"

@@ -1,0 +1,93 @@
+"""iEval (METHOD 1.5): the seeker that knows the targets talks with the recommender for t turns; every reply is judged.
+
+One rollout serves all metrics: the static ones read the first turn, the interactive ones any turn, iEval the last.  The conversation ends
+early when a target is named, as the seeker then has what they came for; whether one is named is a matter of linking, not of any judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from usbrec.conversation import converse, judge_replies
+from usbrec.errors import UsbrecError
+from usbrec.linking import Linker
+from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
+from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
+from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
+from usbrec.seeds import seed_of
+from usbrec.types import Dialogue, Example, Outcome, Turn
+
+Arm = Literal["base", "sft", "rl", "base+ses", "sft+ses", "rl+ses"]
+ARMS: tuple[Arm, ...] = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses")
+
+
+class EvaluationSettings(Settings):
+    """The evaluation, as it stands in a recipe."""
+
+    split: Literal["valid", "test"] = "test"
+    """Tune on valid; report on test."""
+    rows: int | None = Field(default=None, ge=1)
+    """Evaluate so many rows of the split, drawn once by the recipe's seed; null for all."""
+    turns: int = Field(default=2, ge=1)
+    """Recommender turns of a conversation (the paper's t)."""
+    seeker: SeekerSettings = SeekerSettings()
+    """The simulated user, who knows the targets."""
+    judges: tuple[JudgeSettings, ...] = (JudgeSettings(),)
+    """Every reply is scored by each."""
+    arms: tuple[Arm, ...] = ARMS
+    """The models to compare; floors, the collaborative baseline and the ceiling are always there."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One arm's way through an example."""
+
+    arm: str
+    recommender_for: RecommenderFor
+    seeker_for: SeekerFor
+    judges_for: Sequence[JudgeFor]
+    linker: Linker
+    turns: int
+    seed: int
+
+    async def __call__(self, example: Example) -> Outcome:
+        seed = seed_of(self.seed, "evaluate", example.key)  # the same for every arm: differences are paired
+
+        def found(dialogue: Dialogue) -> bool:
+            return target_hit(dialogue, example.targets, self.linker)[0]
+
+        played = await converse(
+            example.dialogue,
+            recommender=self.recommender_for(example),
+            seeker=self.seeker_for(example.targets),
+            turns=self.turns,
+            seed=seed,
+            done=found,
+        )
+        judges = [judge_for(example.targets) for judge_for in self.judges_for]
+        verdicts = await judge_replies(played, judges, seed=seed)
+        turns = tuple(
+            Turn(
+                reply=reply.text,
+                items=self.linker.items(reply.text)[:MAX_COUNTED_ITEMS],
+                scores=scores,
+                search=reply.search,
+                seconds=round(seconds, 4),
+            )
+            for reply, scores, seconds in zip(played.replies, verdicts, played.seconds, strict=True)
+        )
+        return Outcome(
+            key=example.key, arm=self.arm, dialogue=played.dialogue, start=played.start,
+            turns=turns, targets=example.targets, leaks=example.leaks,
+        )  # fmt: skip
+
+    def failed(self, example: Example, fault: UsbrecError) -> Outcome:
+        """The row of an example that could not be played."""
+        return Outcome(
+            key=example.key, arm=self.arm, dialogue=example.dialogue, start=len(example.dialogue),
+            turns=(), targets=example.targets, leaks=example.leaks, error=str(fault),
+        )  # fmt: skip

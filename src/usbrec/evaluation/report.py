@@ -1,0 +1,182 @@
+"""The report of a run: everything measured, in three forms that say the same.
+
+`build` reads the run folder (outcomes, cards, training logs, manifest) and computes; `write` renders `report.json`, `report.md`,
+`report.html` and the plots.  The JSON and the Markdown hold no text of any dialogue, so they can be published whatever the data's licence;
+the page shows dialogues only when asked to.  The page is one file, needs no network, and forbids itself any.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from usbrec import jsonl
+from usbrec.errors import DataError
+from usbrec.evaluation import verdicts as say
+from usbrec.evaluation.compare import compare_all, in_order, leading
+from usbrec.evaluation.metrics import keep_new, measure_arm
+from usbrec.evaluation.summary import Curves, Plain, Report
+from usbrec.types import Outcome, Turn
+
+CARDS = {"The data": "prepare/card.json", "The preference pairs": "prefer/card.json"}
+LOGS = {"SFT": "sft/log.jsonl", "SimPO": "simpo/log.jsonl"}
+_LONGEST = 160  # characters of a card's value that are shown
+
+
+def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> Report:
+    """Measures and compares all arms of a run folder.
+
+    Args:
+        run: holds `evaluate/`; cards, logs and manifest are used as far as they are there.
+        judges: one name per score of a turn, in that order; None: as the scores name them.
+        seed: of the bootstrap and the permutation tests.
+
+    Raises:
+        DataError: no outcomes, rows that break their format, or judges that do not fit the scores.
+    """
+    found = read_outcomes(run)
+    names = _unique(judges if judges is not None else _judges_in(found))
+    outcomes = keep_new(found)
+    arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
+    paired = compare_all(outcomes, names, seed=seed)
+    manifest = _document(run / "manifest.json")
+    return Report(
+        run=run.resolve().name,
+        judges=tuple(names),
+        leading=leading(list(arms)),
+        turns_at_most=max((len(o.turns) for rows in outcomes.values() for o in rows), default=0),
+        arms=arms,
+        paired=tuple(paired),
+        verdicts=tuple(say.verdicts(paired, names, leading(list(arms)))),
+        warnings=tuple(say.warnings(arms, names, outcomes)),
+        cards={title: flat(_document(run / path)) for title, path in CARDS.items()} | _of_manifest(manifest),
+        training={stage: curves for stage, path in LOGS.items() if (curves := read_curves(run / path))},
+    )
+
+
+def write(run: Path, report: Report, *, include_dialogues: bool = False, names: Mapping[str, str] | None = None) -> Path:
+    """Writes `report/` in the run folder; returns the page's path.
+
+    Args:
+        include_dialogues: puts a few dialogues with their searches on the page (not in the other files): mind the data's licence.
+        names: item id -> title, for those dialogues.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    from usbrec.evaluation import plots
+    from usbrec.evaluation.page import page, text
+
+    folder = run / "report"
+    recipe = run / "recipe.yaml"
+    drawn = plots.draw(report)
+    for name, plot in drawn.items():
+        jsonl.write_text(folder / "plots" / f"{name}.svg", plot.file)
+    samples = read_outcomes(run) if include_dialogues else {}
+    source = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
+    jsonl.write_json(folder / "report.json", report.model_dump(mode="json"))
+    jsonl.write_text(folder / "report.md", text(report, drawn))
+    jsonl.write_text(folder / "report.html", page(report, drawn, recipe=source, samples=samples, names=names or {}))
+    return folder / "report.html"
+
+
+def read_report(run: Path) -> Report:
+    """The report that a run folder holds.
+
+    Raises:
+        DataError: there is none, or it is of another format.
+    """
+    path = run / "report" / "report.json"
+    try:
+        return Report.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError("no report that this version can read", where=str(path), fix=f"usbrec report {run}") from None
+
+
+def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
+    """Arm -> its rows, from every file under `evaluate/`.  A row that failed and was run again counts once, as run again.
+
+    Raises:
+        DataError: no rows, or one row twice with a result.
+    """
+    folder = run / "evaluate"
+    arms: dict[str, dict[str, Outcome]] = {}
+    for path in sorted(folder.rglob("*.jsonl")):
+        for outcome in jsonl.read(path, Outcome):
+            rows = arms.setdefault(outcome.arm, {})
+            if outcome.key in rows and not rows[outcome.key].error and not outcome.error:
+                raise DataError(f"row '{outcome.key}' of arm '{outcome.arm}' is there twice", where=str(path), fix="remove one of the two")
+            if outcome.key not in rows or rows[outcome.key].error:
+                rows[outcome.key] = outcome
+    if not arms:
+        raise DataError("there are no outcomes to report on", where=str(folder), fix="usbrec run RECIPE")
+    return {arm: list(rows.values()) for arm, rows in arms.items()}
+
+
+def read_curves(path: Path) -> Curves:
+    """Every number of a training log against its step; empty when there is no log."""
+    curves: Curves = {}
+    if not path.exists():
+        return curves
+    for number, row in jsonl.read_objects(path):
+        step = row.get("step")
+        if not isinstance(step, int | float):
+            raise DataError("a log row without a step", where=f"{path}:{number}", fix="remove that line")
+        for name, value in row.items():
+            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
+                curves.setdefault(name, []).append((float(step), float(value)))
+    return curves
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
+    """Nested keys as `a.b`; lists of plain values in one line; anything longer than a line is cut."""
+    found: dict[str, Plain] = {}
+    for key, entry in value.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(entry, Mapping):
+            found |= flat(entry, name)
+        elif isinstance(entry, list):
+            found[name] = _short(", ".join(str(part) for part in entry if not isinstance(part, dict | list)) or f"{len(entry)} entries")
+        else:
+            found[name] = _short(entry) if isinstance(entry, str) else entry
+    return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise DataError(f"not JSON ({fault})", where=str(path), fix="run that stage again") from None
+    if not isinstance(value, dict):
+        raise DataError("not a JSON object", where=str(path), fix="run that stage again")
+    return value
+
+
+def _of_manifest(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Stages (without the settings they ran with: the recipe has those), and versions with the machine."""
+    stages = manifest.get("stages")
+    kept = {name: {k: v for k, v in entry.items() if k != "parts"} for name, entry in stages.items()} if isinstance(stages, dict) else {}
+    return {"The stages": flat(kept), "Versions and machine": flat({k: v for k, v in manifest.items() if k != "stages"})}
+
+
+def _judges_in(arms: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    for turn in _turns(arms):
+        return [score.judge or f"judge {place}" for place, score in enumerate(turn.scores, start=1)]
+    return []
+
+
+def _turns(arms: Mapping[str, Sequence[Outcome]]) -> Iterator[Turn]:
+    return (turn for rows in arms.values() for outcome in rows for turn in outcome.turns)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Two judges of one name get numbers."""
+    return [f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name for place, name in enumerate(names)]

@@ -1,0 +1,199 @@
+"""The report's tables as plain data, and their two plain forms: Markdown and a terminal table.
+
+A `Sheet` names its judge in its title, and every sheet of scores lists all arms, floors and ceiling included: so no score can be quoted
+from it without them.  The HTML page renders the same sheets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from usbrec.evaluation.compare import COMPARED, QUESTIONS, Comparison, kind_of
+from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics, Measure
+from usbrec.evaluation.summary import Report
+from usbrec.types import Frozen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LABELS = {
+    "base": "base",
+    "sft": "SFT",
+    "rl": "RL",
+    "base+ses": "base + SES",
+    "sft+ses": "SFT + SES",
+    "rl+ses": "RL + SES",
+    "collaborative": "collaborative baseline",
+    "ceiling:human": "ceiling: the human's reply",
+    "floor:random-reply": "floor: random reply",
+    "floor:most-popular": "floor: most popular",
+    "floor:repeat": "floor: seeker's own item",
+    "floor:question": "floor: only a question",
+}
+
+
+class Sheet(Frozen):
+    """One table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...] = ()
+    """One per row, for its looks: model, baseline, ceiling, floor, or a `Standing`."""
+    note: str = ""
+    aside: bool = False
+    """Detail: folded away where a page can fold."""
+
+
+def label(arm: str) -> str:
+    """An arm's name for people."""
+    return LABELS.get(arm, arm)
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """A number, or a dash for one that does not exist."""
+    return "–" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def spread(measure: Measure | None, digits: int = 3) -> str:
+    """`0.397 [0.340, 0.457]`, with the bounds that unscored rows leave."""
+    if measure is None or measure.mean is None:
+        return "–" if measure is None or not measure.unscored else "unscored"
+    text = number(measure.mean, digits)
+    text += " [no interval]" if measure.low is None else f" [{number(measure.low, digits)}, {number(measure.high, digits)}]"
+    return text
+
+
+def sheets(report: Report) -> list[Sheet]:
+    """Every table of the report, in reading order."""
+    found = [_ieval(report, judge) for judge in report.judges]
+    found += [_recall(report), _replies(report)]
+    slots = list(dict.fromkeys((c.metric, c.judge) for c in report.paired))
+    slots.sort(key=lambda slot: (COMPARED.index(slot[0]), slot[1]))
+    return found + [_paired(report.paired, metric, judge) for metric, judge in slots]
+
+
+def card_sheets(report: Report) -> list[Sheet]:
+    """Data, preference pairs, stages and versions, as far as the run recorded them."""
+    return [
+        Sheet(title=title, columns=("what", "value"), rows=tuple((key, str(value)) for key, value in card.items()), aside=True)
+        for title, card in report.cards.items()
+        if card
+    ]
+
+
+def _ieval(report: Report, judge: str) -> Sheet:
+    names = ["ieval", "ieval-unleaked", "ieval-first", "ieval-best", "comparable"]
+    if report.turns_at_most < 2:
+        names = [name for name in names if name not in ("ieval-first", "ieval-best")]
+    rows = []
+    for arm in report.arms.values():
+        measures = [arm.judged[judge][name] for name in names]
+        rows.append((label(arm.arm), *(spread(m) for m in measures), str(arm.rows), _unscored(measures[0])))
+    note = "0 to 2, mean of the scored rows with its 95% interval. Unscored rows: the mean if all of them were 0, and if all were 2."
+    columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows", "unscored")
+    return Sheet(title=f"iEval, judge: {judge}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+
+
+def _unscored(measure: Measure) -> str:
+    if not measure.unscored:
+        return "0"
+    return f"{measure.unscored} ({number(measure.worst)} to {number(measure.best)})"
+
+
+def _recall(report: Report) -> Sheet:
+    names = ["recall@1", "recall@1-interactive", "recall@1-unleaked", "recall@1-interactive-unleaked", "first-item"]
+    if report.turns_at_most < 2:
+        names = [name for name in names if "interactive" not in name]
+    rows = [(label(arm.arm), *(spread(arm.counted[name]) for name in names), str(arm.rows)) for arm in report.arms.values()]
+    note = (
+        "A reply hits when a target is among the items of it that count (at most three). "
+        "Without leaks: only rows whose dialogue names no target yet. No judge decides these; the ceiling and the floors are the scale."
+    )
+    columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows")
+    return Sheet(title=f"Recall@1, by {COUNTED}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+
+
+def _replies(report: Report) -> Sheet:
+    columns = (
+        "arm", "offers a new item", "different items", "questions a turn", "Distinct-2", "commonest reply", "s a turn",
+        "search fell back", "errors",
+    )  # fmt: skip
+    note = "Different items, Distinct-2 and the commonest reply's share depend on the number of replies: compare on the same rows only."
+    rows = [
+        (
+            label(arm.arm), spread(arm.counted["offers"]), str(arm.different_items), number(arm.counted["questions"].mean, 2),
+            number(arm.distinct_2), number(arm.repetition), number(arm.seconds_per_turn, 2), _fallbacks(arm), f"{arm.errors} of {arm.rows}",
+        )
+        for arm in report.arms.values()
+    ]  # fmt: skip
+    return Sheet(title="What the replies are like", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+
+
+def _fallbacks(arm: ArmMetrics) -> str:
+    return f"{arm.fallbacks} of {arm.searched}" if arm.searched else "–"
+
+
+def _paired(paired: Sequence[Comparison], metric: str, judge: str) -> Sheet:
+    chosen = sorted((c for c in paired if (c.metric, c.judge) == (metric, judge)), key=lambda c: list(QUESTIONS).index(c.question))
+    rows = [
+        (
+            QUESTIONS[c.question], f"{label(c.a)} − {label(c.b)}", number(c.diff, sign=True),
+            "–" if c.low is None else f"[{number(c.low, sign=True)}, {number(c.high, sign=True)}]",
+            "–" if c.p is None else (f"{c.p:.4f}" if c.p >= 0.0001 else "<0.0001"), f"{c.rows} ({c.clusters})", str(c.unscored), c.standing,
+        )
+        for c in chosen
+    ]  # fmt: skip
+    return Sheet(
+        title=f"Paired differences: {METRICS[metric].label}, {'by' if judge == COUNTED else 'judge:'} {judge}",
+        columns=("question", "a − b", "difference", "95% interval", "p", "rows (dialogues)", "unscored", "standing"),
+        rows=tuple(rows),
+        kinds=tuple(c.standing for c in chosen),
+        note="On the rows that both arms have. p: sign-flip permutation test, not corrected for the number of comparisons.",
+        aside=metric != "ieval",
+    )
+
+
+def _heading(text: str) -> str:
+    return text if text.startswith("iEval") else text[:1].upper() + text[1:]
+
+
+def _kinds(report: Report) -> tuple[str, ...]:
+    return tuple(kind_of(arm) for arm in report.arms)
+
+
+def markdown(sheet: Sheet) -> str:
+    """The sheet as a GitHub-flavoured Markdown table, its note below."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    lines = [line(sheet.columns), "|" + "---|" * len(sheet.columns), *(line(row) for row in sheet.rows)]
+    return "\n".join(lines) + (f"\n\n{sheet.note}" if sheet.note else "")
+
+
+def arms_table(report: Report) -> Table:
+    """The arms for a terminal: iEval by each judge, hit rate, variety, time.  Fits 80 columns with one judge."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    caption = f"95% intervals. Recall@1: replies that hit, by {COUNTED}. same: the commonest reply's share"
+    table = Table(title=report.run, caption=caption, box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column("arm", no_wrap=True)
+    for heading in (*(f"iEval {judge}" for judge in report.judges), "Recall@1"):
+        table.add_column(Text(heading), justify="right", min_width=11)
+    for heading in ("no\nscore", "items", "same", "s"):
+        table.add_column(heading, justify="right")
+    styles, last = {"model": "", "baseline": "cyan", "ceiling": "green", "floor": "dim"}, ""
+    for arm in report.arms.values():
+        kind = kind_of(arm.arm)
+        if last and kind != last:
+            table.add_section()
+        last = kind
+        measures = [*(arm.judged[judge]["ieval"] for judge in report.judges), arm.counted["recall@1"]]
+        unscored = str(max(m.unscored for m in measures))
+        cells = (*(spread(m, 2).replace(", ", ",") for m in measures), unscored, str(arm.different_items), number(arm.repetition, 2))
+        table.add_row(*(Text(cell) for cell in (arm.arm, *cells, number(arm.seconds_per_turn, 2))), style=styles[kind])
+    return table

@@ -1,0 +1,240 @@
+"""PODCS, the preference dataset (METHOD 1.2, Algorithm 1), limited to what the evidence supports.
+
+For each training dialogue: k replies from the policy at a real temperature, each played forward against the simulated seeker (which knows
+the targets), each reply judged; then one pair by the pairing rule.  Everything is kept: all candidates, scores, votes, reasons, what was
+played, and why a dialogue gave no pair.  Rules:
+
+- `paper`: chosen = the best candidate if its score is 2, else the human reply; rejected = the worst candidate if it scored at most
+  `paper_low` (the paper: 0), else the human reply; equal sides give no pair.
+- `best-worst`: on-policy, the best candidate against the worst, where they differ at all.
+- `margin`: as best-worst, but only where they differ by at least `margin`.
+
+The trial (METHOD 6) saw the paper's rule collapse a LoRA-trained model, since human replies are far less likely under the policy than its
+own samples; on-policy pairs worked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from usbrec.conversation import converse, judge_replies
+from usbrec.engine import ChatMessage
+from usbrec.linking import Linker
+from usbrec.roles import JudgeFor, SamplingRecommender, SeekerFor
+from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
+from usbrec.seeds import seed_of
+from usbrec.types import Candidate, Example, Frozen, PreferencePair, Score
+
+PairingRule = Literal["paper", "best-worst", "margin"]
+
+
+class PreferenceSettings(Settings):
+    """PODCS, as it stands in a recipe."""
+
+    rows: int | None = Field(default=None, ge=1)
+    """Training dialogues to draw candidates for; null for all."""
+    k: int = Field(default=8, ge=2)
+    """Candidates a dialogue; the paper uses 2."""
+    temperature: float = Field(default=0.5, gt=0)
+    """Of the candidates."""
+    turns: int = Field(default=0, ge=0)
+    """Turns of look-ahead played after a candidate; its score is then the mean over its own and the later replies."""
+    seeker: SeekerSettings = SeekerSettings()
+    """The simulated user of the look-ahead."""
+    judge: JudgeSettings = JudgeSettings()
+    """Who scores; an `llm` judge with method `vote` and 10 votes is the paper's."""
+    pairing: PairingRule = "best-worst"
+    """`paper`, `best-worst` or `margin`."""
+    margin: float = Field(default=1.0, gt=0)
+    """Least difference of the scores for the rule `margin`."""
+    paper_low: float = Field(default=0.0, ge=0)
+    """A worst candidate up to this score is rejected, for the rule `paper`."""
+    novelty: float = Field(default=0.0, ge=0, le=1)
+    """Takes up to so much off the score of an offer that the policy makes to everybody (its share of all samples, relative to the
+    most frequent item's): breaks ties in favour of the less usual item, against the loss of variety under RL."""
+    hits: float = Field(default=0.0, ge=0)
+    """Added to a score of 2, so that a hit outweighs likeness."""
+
+
+class CandidateSet(Frozen):
+    """All candidates for one dialogue, judged.  A failed dialogue keeps its error."""
+
+    key: str
+    candidates: tuple[Candidate, ...] = ()
+    human: Candidate | None = None
+    error: str = ""
+
+
+class PreferenceRow(Frozen):
+    """One dialogue's evidence and what came of it."""
+
+    key: str
+    outcome: str
+    """`pair`, or the reason why there is none."""
+    candidates: tuple[Candidate, ...] = ()
+    human: Candidate | None = None
+    pair: PreferencePair | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CandidateMaker:
+    """Draws, plays forward and judges the candidates of one dialogue."""
+
+    policy: SamplingRecommender
+    seeker_for: SeekerFor
+    judge_for: JudgeFor
+    linker: Linker
+    settings: PreferenceSettings
+    seed: int
+
+    async def __call__(self, example: Example) -> CandidateSet:
+        seed = seed_of(self.seed, "prefer", example.key)
+        texts = await self.policy.sample(example.dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
+        counts = Counter(texts)
+        judged = [self._judge(example, text, count, seed_of(seed, text)) for text, count in counts.items()]
+        human = self._judge(example, example.reply, 1, seed_of(seed, "human")) if example.reply and example.reply_whole else None
+        candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
+        return CandidateSet(key=example.key, human=candidates.pop() if human else None, candidates=tuple(candidates))
+
+    async def _judge(self, example: Example, text: str, count: int, seed: int) -> Candidate:
+        played = await converse(
+            example.dialogue,
+            recommender=self.policy,
+            seeker=self.seeker_for(example.targets),
+            turns=1 + self.settings.turns,
+            seed=seed,
+            first=text,
+        )
+        scores = [row[0] for row in await judge_replies(played, [self.judge_for(example.targets)], seed=seed)]
+        after = played.dialogue.messages[played.start + 1 :]
+        return Candidate(text=text, items=self.linker.items(text), score=_over_turns(scores), continuation=after, count=count)
+
+
+def _over_turns(scores: Sequence[Score]) -> Score:
+    """The first reply's score with the mean value over all played replies; unscored turns drop out."""
+    values = [s.value for s in scores if s.value is not None]
+    if scores[0].value is None or len(scores) == 1:
+        return scores[0]
+    told = ", ".join("-" if s.value is None else f"{s.value:g}" for s in scores)
+    return scores[0].model_copy(update={"value": sum(values) / len(values), "reason": f"{scores[0].reason}; turns: {told}"})
+
+
+def make_pairs(examples: Sequence[Example], sets: Sequence[CandidateSet], settings: PreferenceSettings) -> list[PreferenceRow]:
+    """One row a dialogue, with its pair or the reason for none (Alg. 1 and its variants)."""
+    offers = Counter(item for row in sets for c in row.candidates for item in c.items[:1] * c.count)
+    most = max(offers.values(), default=1)
+
+    def worth(candidate: Candidate) -> float:
+        assert candidate.score is not None and candidate.score.value is not None
+        value = candidate.score.value + (settings.hits if candidate.score.hit else 0.0)
+        usual = offers[candidate.items[0]] / most if candidate.items else 0.0
+        return value - settings.novelty * usual if value > 0 else value
+
+    return [_pair(example, row, settings, worth) for example, row in zip(examples, sets, strict=True)]
+
+
+class _Worth(Protocol):
+    def __call__(self, candidate: Candidate) -> float: ...
+
+
+def _pair(example: Example, row: CandidateSet, settings: PreferenceSettings, worth: _Worth) -> PreferenceRow:
+    common: dict[str, object] = {"key": row.key, "candidates": row.candidates, "human": row.human, "error": row.error}
+    if row.error:
+        return PreferenceRow.model_validate({"outcome": "failed", **common})
+    scored = [c for c in row.candidates if c.score is not None and c.score.scored]
+    if not scored:
+        return PreferenceRow.model_validate({"outcome": "no candidate could be scored", **common})
+    best, worst = max(scored, key=worth), min(scored, key=worth)
+    if settings.pairing == "paper":
+        return _paper_pair(example, best, worst, settings, common)
+    gap = worth(best) - worth(worst)
+    if gap <= 0:
+        return PreferenceRow.model_validate({"outcome": "all candidates score alike", **common})
+    if settings.pairing == "margin" and gap < settings.margin:
+        return PreferenceRow.model_validate({"outcome": "difference below the margin", **common})
+    pair = PreferencePair(
+        key=row.key, dialogue=example.dialogue, chosen=best.text, rejected=worst.text,
+        chosen_from="policy", rejected_from="policy", chosen_score=worth(best), rejected_score=worth(worst),
+    )  # fmt: skip
+    return PreferenceRow.model_validate({"outcome": "pair", "pair": pair, **common})
+
+
+def _paper_pair(
+    example: Example, best: Candidate, worst: Candidate, settings: PreferenceSettings, common: dict[str, object]
+) -> PreferenceRow:
+    good, bad = _value(best), _value(worst)
+    take_best, take_worst = good >= 2, bad <= settings.paper_low
+    human = example.reply if example.reply_whole else ""
+    if not human and not (take_best and take_worst):
+        return PreferenceRow.model_validate({"outcome": "the human reply is missing", **common})
+    chosen, rejected = best.text if take_best else human, worst.text if take_worst else human
+    if chosen == rejected:
+        return PreferenceRow.model_validate({"outcome": "chosen and rejected are the same", **common})
+    said = 2.0  # the human reply names the targets by construction
+    pair = PreferencePair(
+        key=example.key, dialogue=example.dialogue, chosen=chosen, rejected=rejected,
+        chosen_from="policy" if take_best else "human", rejected_from="policy" if take_worst else "human",
+        chosen_score=good if take_best else said, rejected_score=bad if take_worst else said,
+    )  # fmt: skip
+    return PreferenceRow.model_validate({"outcome": "pair", "pair": pair, **common})
+
+
+def _value(candidate: Candidate) -> float:
+    assert candidate.score is not None and candidate.score.value is not None
+    return candidate.score.value
+
+
+def data_card(rows: Sequence[PreferenceRow], settings: PreferenceSettings) -> dict[str, object]:
+    """Counts of each outcome, of the scores, and of who is chosen and rejected."""
+    pairs = [row.pair for row in rows if row.pair]
+    scores = Counter(
+        "unscored" if c.score is None or c.score.value is None else f"{c.score.value:g}" for row in rows for c in row.candidates
+    )
+    human = Counter(f"{row.human.score.value:g}" for row in rows if row.human and row.human.score and row.human.score.value is not None)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "dialogues": len(rows),
+        "outcomes": dict(Counter(row.outcome for row in rows).most_common()),
+        "pairs": len(pairs),
+        "chosen_from": dict(Counter(p.chosen_from for p in pairs)),
+        "rejected_from": dict(Counter(p.rejected_from for p in pairs)),
+        "candidates": sum(len(row.candidates) for row in rows),
+        "samples": sum(c.count for row in rows for c in row.candidates),
+        "candidate_scores": dict(scores.most_common(20)),
+        "human_scores": dict(human.most_common(20)),
+    }
+
+
+def to_trl(pair: PreferencePair, messages: Sequence[ChatMessage]) -> dict[str, object]:
+    """TRL's conversational preference format: prompt, chosen, rejected as lists of messages."""
+    prompt = [{"role": m.role, "content": m.content} for m in messages]
+    return {
+        "prompt": prompt,
+        "chosen": [{"role": "assistant", "content": pair.chosen}],
+        "rejected": [{"role": "assistant", "content": pair.rejected}],
+    }
+
+
+def to_llama_factory(pair: PreferencePair, messages: Sequence[ChatMessage]) -> dict[str, object]:
+    """LLaMA-Factory's ShareGPT preference format: system, conversations, chosen, rejected."""
+    names = {"user": "human", "assistant": "gpt"}
+    system = next((m.content for m in messages if m.role == "system"), "")
+    return {
+        "system": system,
+        "conversations": [{"from": names[m.role], "value": m.content} for m in messages if m.role != "system"],
+        "chosen": {"from": "gpt", "value": pair.chosen},
+        "rejected": {"from": "gpt", "value": pair.rejected},
+    }
+
+
+def as_json(value: dict[str, object]) -> str:
+    """One line of JSON."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,239 @@
+"""The roles that need no model: the programmatic judge, the profiler that reads linked items, and the internal judge of the search.
+
+The catalogue judge (METHOD 3) can be verified by hand: 2 if a target is among the items that count; else 0 if no *new* item is offered;
+else 1 if a new item is comparable with a target; else 0.  Only the first `MAX_COUNTED_ITEMS` items of a reply count, so that a list of
+titles buys nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from usbrec.catalogue import Catalogue
+from usbrec.cooccurrence import Cooccurrence
+from usbrec.linking import Linker
+from usbrec.types import Dialogue, Profile, Score
+
+MAX_COUNTED_ITEMS = 3
+
+
+def named_items(dialogue: Dialogue, linker: Linker) -> frozenset[str]:
+    """Every item that either side has named."""
+    return frozenset(item for message in dialogue.messages for item in linker.items(message.text))
+
+
+def target_hit(dialogue: Dialogue, targets: Sequence[str], linker: Linker) -> tuple[bool, tuple[str, ...]]:
+    """(is a target among the last message's counted items, the new items among them).
+
+    New means: not named by anyone before the last message.
+    """
+    counted = linker.items(dialogue.messages[-1].text)[:MAX_COUNTED_ITEMS]
+    before = named_items(Dialogue(messages=dialogue.messages[:-1]), linker)
+    return bool(set(counted) & set(targets)), tuple(item for item in counted if item not in before)
+
+
+@dataclass(frozen=True)
+class CatalogueJudge:
+    """Scores 0/1/2 from the catalogue alone; knows the targets."""
+
+    catalogue: Catalogue
+    linker: Linker
+    targets: tuple[str, ...]
+    name: str = "catalogue"
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        hit, fresh = target_hit(dialogue, self.targets, self.linker)
+        if hit:
+            return Score(value=2, reason="a target is named", judge=self.name, hit=True, items=fresh)
+        if not fresh:
+            return Score(value=0, reason="nothing new is offered", judge=self.name)
+        for item in fresh:
+            if any(self.catalogue.comparable(item, target) for target in self.targets):
+                return Score(value=1, reason=f"{item} is comparable with a target", judge=self.name, items=fresh)
+        return Score(value=0, reason="nothing comparable is offered", judge=self.name, items=fresh)
+
+
+_AVERSION = re.compile(
+    r"\b(?:hate[ds]?|dislike[ds]?|didn'?t (?:really )?(?:like|enjoy|care)|did not (?:like|enjoy)|don'?t (?:really )?(?:like|enjoy|care)"
+    r"|do not (?:like|enjoy)|not (?:a|much of a|really a) (?:big )?fan|not into|can'?t stand|too (?:scary|long|boring|slow|silly)"
+    r"|nothing like|anything but|no more)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.!?;]+|\bbut\b|\bthough\b", re.IGNORECASE)
+_GENRE_WORDS = {
+    "comedies": "comedy", "funny": "comedy", "humor": "comedy", "laugh": "comedy", "hilarious": "comedy", "comedic": "comedy",
+    "scary": "horror", "spooky": "horror", "creepy": "horror", "slasher": "horror",
+    "romantic": "romance", "love story": "romance", "rom com": "romance", "romcom": "romance", "rom-com": "romance",
+    "sci fi": "sci-fi", "scifi": "sci-fi", "science fiction": "sci-fi", "space": "sci-fi",
+    "animated": "animation", "cartoon": "animation", "cartoons": "animation", "disney": "animation",
+    "pixar": "animation", "anime": "animation",
+    "kids": "family", "children": "family", "child": "family", "thrillers": "thriller", "suspense": "thriller", "suspenseful": "thriller",
+    "mysteries": "mystery", "detective": "mystery", "whodunit": "mystery", "dramas": "drama", "dramatic": "drama",
+    "documentaries": "documentary", "musicals": "musical", "westerns": "western", "cowboy": "western",
+    "superhero": "action", "superheroes": "action", "marvel": "action", "gangster": "crime", "mafia": "crime", "mob": "crime",
+    "adventures": "adventure", "fantasies": "fantasy", "magic": "fantasy", "biopic": "biography", "true story": "biography",
+    "historical": "history", "sports": "sport",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CatalogueProfiler:
+    """Reads liked and disliked items, genres and people out of what the seeker said, the latest message included."""
+
+    catalogue: Catalogue
+    linker: Linker
+
+    @cached_property
+    def _genres(self) -> dict[str, str]:
+        known = {genre: genre for genre in self.catalogue.genres}
+        return known | {word: genre for word, genre in _GENRE_WORDS.items() if genre in known}
+
+    @cached_property
+    def _genre_pattern(self) -> re.Pattern[str]:
+        words = sorted(self._genres, key=len, reverse=True) or ["(?!)"]
+        return re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words) + r")\b", re.IGNORECASE)
+
+    @cached_property
+    def _people(self) -> dict[str, str]:
+        return {person.lower(): person for person in self.catalogue.by_person if " " in person}
+
+    async def profile(self, dialogue: Dialogue, *, seed: int) -> Profile:
+        likes: dict[str, None] = {}
+        dislikes: dict[str, None] = {}
+        genres: dict[str, None] = {}
+        people: dict[str, None] = {}
+        for text in dialogue.of("seeker"):
+            averse = _averse_spans(text)
+            for mention in self.linker.mentions(text):
+                if mention.item is not None:
+                    bad = any(low <= mention.start < high for low, high in averse)
+                    (dislikes if bad else likes)[mention.item] = None
+            for found in self._genre_pattern.finditer(text):
+                if not any(low <= found.start() < high for low, high in averse):
+                    genres[self._genres[found[0].lower()]] = None
+            people.update(dict.fromkeys(self._persons_in(text)))
+        kept = tuple(item for item in likes if item not in dislikes)
+        mentioned = tuple(sorted(named_items(dialogue, self.linker)))
+        summary = self._words(kept, tuple(dislikes), tuple(genres), tuple(people), dialogue)
+        return Profile(
+            summary=summary, likes=kept, dislikes=tuple(dislikes), genres=tuple(genres), people=tuple(people), mentioned=mentioned
+        )
+
+    def _persons_in(self, text: str) -> list[str]:
+        words = re.findall(r"[\w'.-]+", text.lower())
+        spans = (" ".join(words[i : i + n]).strip(".") for n in (2, 3) for i in range(len(words) - n + 1))
+        return [self._people[span] for span in spans if span in self._people]
+
+    def _words(
+        self, likes: tuple[str, ...], dislikes: tuple[str, ...], genres: tuple[str, ...], people: tuple[str, ...], dialogue: Dialogue
+    ) -> str:
+        parts = []
+        if likes:
+            parts.append("Likes " + ", ".join(self.catalogue[i].name for i in likes[-6:]) + ".")
+        if dislikes:
+            parts.append("Does not want anything like " + ", ".join(self.catalogue[i].name for i in dislikes[-4:]) + ".")
+        if genres:
+            parts.append("Asked for " + ", ".join(genres) + ".")
+        if people:
+            parts.append("Asked for " + ", ".join(people) + ".")
+        said = dialogue.of("seeker")
+        if said:
+            parts.append(f'Last said: "{said[-1]}"')
+        return " ".join(parts) or "Nothing is known yet."
+
+
+def _averse_spans(text: str) -> list[tuple[int, int]]:
+    """The stretches of text that follow an expression of dislike, up to the end of the clause."""
+    spans = []
+    for found in _AVERSION.finditer(text):
+        end = _CLAUSE.search(text, found.end())
+        spans.append((found.start(), end.start() if end else len(text)))
+    return spans
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """How well an item fits a profile, in [0, 1], from the catalogue and the training likes alone: no label, no model.
+
+    A weighted mean of: the co-occurrence score with the liked items relative to the best unseen item's, the mean likeness to the liked
+    items, the share of the wanted genres that the item has, and whether a wanted person made it.  Terms that the profile says nothing
+    about drop out of the mean.
+    """
+
+    catalogue: Catalogue
+    cooccurrence: Cooccurrence
+    profile: Profile
+    weight_together: float = 1.0
+    weight_likeness: float = 1.0
+    weight_genres: float = 0.5
+    weight_people: float = 0.5
+
+    @cached_property
+    def _together(self) -> dict[str, float]:
+        return self.cooccurrence.scores(self.profile.likes)
+
+    @cached_property
+    def _best(self) -> float:
+        seen = set(self.profile.mentioned)
+        return max((score for item, score in self._together.items() if item not in seen), default=0.0)
+
+    def __call__(self, item: str) -> float:
+        entry, terms = self.catalogue[item], []
+        if self._best > 0:
+            terms.append((self.weight_together, min(1.0, self._together.get(item, 0.0) / self._best)))
+        if self.profile.likes:
+            likeness = [self.catalogue.likeness(item, liked) for liked in self.profile.likes]
+            terms.append((self.weight_likeness, sum(likeness) / len(likeness)))
+        if self.profile.genres:
+            wanted = set(self.profile.genres)
+            terms.append((self.weight_genres, len(wanted & set(entry.genres)) / len(wanted)))
+        if self.profile.people:
+            made = {*entry.directors, *entry.stars, *entry.writers}
+            terms.append((self.weight_people, 1.0 if made & set(self.profile.people) else 0.0))
+        total = sum(weight for weight, _ in terms)
+        value = sum(weight * term for weight, term in terms) / total if total else 0.0
+        return value / 2 if item in self.profile.dislikes else value
+
+
+AffinityFor = Callable[[Profile], Affinity]
+
+
+@dataclass(frozen=True)
+class CatalogueProfileJudge:
+    """The search's own judge without an LLM: twice the best affinity among the new items offered, in [0, 2]."""
+
+    linker: Linker
+    affinity: Affinity
+    name: str = "catalogue"
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        _, fresh = target_hit(dialogue, (), self.linker)
+        if not fresh:
+            return Score(value=0, reason="nothing new is offered", judge=self.name)
+        best = max(fresh, key=self.affinity)
+        return Score(value=2 * self.affinity(best), reason=f"affinity of {best}", judge=self.name, items=fresh)
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """The unseen items that fit a dialogue best by `Affinity`: candidates to put before the model, or to search over."""
+
+    catalogue: Catalogue
+    cooccurrence: Cooccurrence
+    profiler: CatalogueProfiler
+    affinity_for: AffinityFor
+    pool: int = 200
+
+    async def items(self, dialogue: Dialogue, *, k: int) -> list[str]:
+        """Up to k item ids, the best first, none of them named in the dialogue."""
+        profile = await self.profiler.profile(dialogue, seed=0)
+        return self.for_profile(profile, k=k)
+
+    def for_profile(self, profile: Profile, *, k: int) -> list[str]:
+        seen = {*profile.mentioned, *profile.dislikes}
+        pool = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
+        affinity = self.affinity_for(profile)
+        return sorted(pool, key=affinity, reverse=True)[:k]

@@ -1,0 +1,286 @@
+"""The roles that an LLM plays: recommender, seeker, judge, profiler.
+
+`as_seen_by` is the only place where the domain's two sides become a chat model's roles.  Whoever speaks sees the own turns as `assistant`
+and the other side's as `user`; nothing is ever glued onto a message, and an instruction never enters a transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from usbrec.catalogue import Catalogue
+from usbrec.engine import ChatMessage, Choice, Engine, Sampling
+from usbrec.errors import EngineReply
+from usbrec.linking import Linker
+from usbrec.prompts import render
+from usbrec.roles import Reply
+from usbrec.roles.catalogue import CatalogueProfiler, target_hit
+from usbrec.seeds import seed_of
+from usbrec.types import Dialogue, Item, Profile, Score, Side
+
+MENU = ("0", "1", "2")
+_NOISE = re.compile(r"\s+")
+HintsFor = Callable[[Dialogue], Awaitable[Sequence[str]]]
+"""From a dialogue to the names of items worth considering; knows nothing but the dialogue."""
+
+
+def as_seen_by(side: Side, dialogue: Dialogue, system: str, *, history: int | None = None) -> list[ChatMessage]:
+    """The chat that a model playing `side` is given: system, then alternating user and assistant messages.
+
+    Several messages in a row of one side become one message, lines joined, since many chat templates demand alternation.
+
+    Args:
+        history: keep at most this many of the latest messages; None keeps all.
+    """
+    messages = [ChatMessage(role="system", content=system)]
+    recent = dialogue.messages[-history:] if history else dialogue.messages
+    for message in recent:
+        role: Literal["assistant", "user"] = "assistant" if message.side == side else "user"
+        if messages[-1].role == role:
+            messages[-1] = ChatMessage(role=role, content=f"{messages[-1].content}\n{message.text}")
+        else:
+            messages.append(ChatMessage(role=role, content=message.text))
+    return messages
+
+
+def transcript(dialogue: Dialogue) -> str:
+    """The dialogue as lines of text, for prompts that talk *about* it."""
+    names = {"seeker": "Seeker", "recommender": "Recommender"}
+    return "\n".join(f"{names[m.side]}: {m.text}" for m in dialogue.messages) or "(nothing yet)"
+
+
+def describe(items: Sequence[Item]) -> str:
+    """Wished-for items as a list for a prompt: name, genres, people."""
+    lines = []
+    for item in items:
+        facts = [", ".join(item.genres[:4]), f"by {item.directors[0]}" if item.directors else "", ", ".join(item.stars[:3])]
+        told = "; ".join(fact for fact in facts if fact)
+        lines.append(f"- {item.name}{f' [{told}]' if told else ''}")
+    return "\n".join(lines)
+
+
+def clean(text: str) -> str:
+    """A reply as it enters a dialogue: one paragraph, no role label in front, none invented behind."""
+    text = re.split(r"\n\s*(?:Seeker|User|Recommender|Assistant|Human)\s*:", text.strip())[0]
+    text = re.sub(r"^(?:Seeker|User|Recommender|Assistant)\s*:\s*", "", text)
+    return _NOISE.sub(" ", text).strip()
+
+
+@dataclass(frozen=True)
+class LLMRecommender:
+    """The recommender LLM: greedy in `reply`, sampled in `sample`."""
+
+    engine: Engine
+    noun: str = "film"
+    nouns: str = "films"
+    max_tokens: int = 48
+    history: int | None = 12
+    temperature: float = 0.0
+    hints_for: HintsFor | None = None
+    """Puts items from a retriever into the prompt; None: the model is on its own, as in the paper."""
+
+    def messages(self, dialogue: Dialogue, hints: Sequence[str] = ()) -> list[ChatMessage]:
+        """Exactly the messages that SFT and SimPO train on."""
+        return recommender_messages(dialogue, noun=self.noun, nouns=self.nouns, history=self.history, hints=hints)
+
+    async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
+        texts = await self.sample(dialogue, n=1, temperature=self.temperature, seed=seed)
+        if not texts:  # a model that ends at once is asked again, at a temperature at which it may say something
+            texts = await self.sample(dialogue, n=3, temperature=max(self.temperature, 0.5), seed=seed_of(seed, "again"))
+        if not texts:
+            raise EngineReply("the model's reply was empty four times in a row", where=self.engine.name)
+        return Reply(text=texts[0])
+
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
+        sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed)
+        hints = await self.hints_for(dialogue) if self.hints_for else ()
+        completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
+        return [text for text in (clean(c.text) for c in completions) if text]
+
+
+def recommender_messages(dialogue: Dialogue, *, noun: str, nouns: str, history: int | None, hints: Sequence[str] = ()) -> list[ChatMessage]:
+    """The recommender's view of a dialogue, the same in training and at inference.  A dialogue that has not begun opens with "Hi".
+
+    Args:
+        hints: names of items that a retriever proposes; empty for the plain prompt.
+    """
+    system = render("recommender", item=noun, items=nouns)
+    if hints:
+        system = render("recommender_hints", instruction=system, names="; ".join(hints))
+    chat = as_seen_by("recommender", dialogue, system, history=history)
+    return chat if chat[-1].role == "user" else [*chat, ChatMessage(role="user", content="Hi")]
+
+
+@dataclass(frozen=True)
+class LLMSeeker:
+    """The paper's user simulator: an LLM that knows the targets.  What it says is filtered for their titles before anyone reads it."""
+
+    engine: Engine
+    catalogue: Catalogue
+    linker: Linker
+    targets: tuple[str, ...]
+    noun: str = "film"
+    max_tokens: int = 60
+    temperature: float = 0.7
+    attempts: int = 3
+
+    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
+        system = render("seeker", item=self.noun, wishes=describe([self.catalogue[t] for t in self.targets]))
+        chat = as_seen_by("seeker", dialogue, system)
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed)
+        texts = [clean(c.text) for c in await self.engine.chat(chat, n=self.attempts, sampling=sampling)]
+        spoken = [text for text in texts if text]
+        if not spoken:
+            raise EngineReply("the simulated seeker said nothing", where=self.engine.name)
+        named = frozenset(self.linker.leaks(dialogue, self.targets))
+        secret = tuple(t for t in self.targets if t not in named)
+        for text in spoken:
+            if not self.linker.reveals(text, secret):
+                return text
+        return self.linker.mask(spoken[0], secret)
+
+
+@dataclass(frozen=True)
+class LLMProfileSeeker:
+    """The internal simulator of the search (METHOD 1.4): knows a summary of the dialogue, nothing else."""
+
+    engine: Engine
+    profile: Profile
+    noun: str = "film"
+    max_tokens: int = 60
+    temperature: float = 0.7
+
+    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
+        chat = as_seen_by("seeker", dialogue, render("seeker_profile", item=self.noun, summary=self.profile.summary))
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed)
+        text = clean((await self.engine.chat(chat, sampling=sampling))[0].text)
+        if not text:
+            raise EngineReply("the internal seeker said nothing", where=self.engine.name)
+        return text
+
+
+@dataclass(frozen=True)
+class LLMProfiler:
+    """Summarises the seeker's preference in words; the linked items come from the catalogue profiler."""
+
+    engine: Engine
+    facts: CatalogueProfiler
+    noun: str = "film"
+    max_tokens: int = 96
+
+    async def profile(self, dialogue: Dialogue, *, seed: int) -> Profile:
+        prompt = render("profiler", item=self.noun, transcript=transcript(dialogue))
+        chat = [ChatMessage(role="user", content=prompt)]
+        completion, facts = await asyncio.gather(
+            self.engine.chat(chat, sampling=Sampling(max_tokens=self.max_tokens, seed=seed)), self.facts.profile(dialogue, seed=seed)
+        )
+        summary = clean(completion[0].text)
+        return facts.model_copy(update={"summary": summary}) if summary else facts
+
+
+@dataclass(frozen=True)
+class LLMJudge:
+    """The paper's rubric, 0/1/2 (METHOD Eq. 1), by the exact distribution over the menu (`choose`) or by n sampled votes."""
+
+    engine: Engine
+    catalogue: Catalogue
+    targets: tuple[str, ...]
+    method: Literal["choose", "vote"] = "choose"
+    votes: int = 10
+    least_mass: float = 0.5
+    """Below this share of probability on the menu the model is not answering the question: no verdict."""
+    name: str = "llm"
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        before, reply = _split(dialogue)
+        wishes = describe([self.catalogue[t] for t in self.targets])
+        prompt = render("judge", wishes=wishes, transcript=transcript(before), reply=reply)
+        return await verdict(self.engine, prompt, self, seed)
+
+
+@dataclass(frozen=True)
+class LLMProfileJudge:
+    """The search's own judge: the rubric against a summary instead of the targets."""
+
+    engine: Engine
+    profile: Profile
+    method: Literal["choose", "vote"] = "choose"
+    votes: int = 10
+    least_mass: float = 0.5
+    name: str = "llm"
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        before, reply = _split(dialogue)
+        prompt = render("judge_profile", summary=self.profile.summary, transcript=transcript(before), reply=reply)
+        return await verdict(self.engine, prompt, self, seed)
+
+
+@dataclass(frozen=True)
+class GroundedJudge:
+    """Rules first: a named target is 2, nothing new is 0; the LLM decides only the rest."""
+
+    llm: LLMJudge
+    linker: Linker
+    name: str = "grounded"
+
+    async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+        hit, fresh = target_hit(dialogue, self.llm.targets, self.linker)
+        if hit:
+            return Score(value=2, reason="a target is named", judge=self.name, hit=True, items=fresh)
+        if not fresh:
+            return Score(value=0, reason="nothing new is offered", judge=self.name)
+        score = await self.llm.score(dialogue, start=start, seed=seed)
+        return score.model_copy(update={"judge": self.name, "items": fresh})
+
+
+async def verdict(engine: Engine, prompt: str, judge: LLMJudge | LLMProfileJudge, seed: int) -> Score:
+    """One rubric question answered, by the judge's method."""
+    chat = [ChatMessage(role="user", content=prompt)]
+    if judge.method == "vote":
+        sampling = Sampling(temperature=1.0, max_tokens=4, seed=seed)
+        completions = await engine.chat(chat, n=judge.votes, sampling=sampling)
+        return tally([read_vote(c.text) for c in completions], judge.name)
+    return expectation(await engine.choose(chat, MENU), judge.name, judge.least_mass)
+
+
+def expectation(choice: Choice, name: str, least_mass: float) -> Score:
+    """The expected grade of a distribution over the menu; no verdict where too little mass is on it."""
+    common = {"judge": name, "probabilities": choice.probabilities, "menu_mass": choice.mass}
+    if choice.mass < least_mass:
+        reason = f"only {choice.mass:.1%} of the model's probability is on the menu 0/1/2 (at least {least_mass:.0%} wanted)"
+        return Score.model_validate({"value": None, "reason": reason, **common})
+    value = sum(grade * p for grade, p in enumerate(choice.probabilities))
+    reason = "expected grade" if choice.exact else f"estimated: {choice.note}"
+    return Score.model_validate({"value": value, "reason": reason, **common})
+
+
+def tally(votes: Sequence[int | None], name: str) -> Score:
+    """The majority of the readable votes (ties: the lower grade); no verdict when fewer than half can be read."""
+    readable = Counter(vote for vote in votes if vote is not None)
+    if 2 * sum(readable.values()) < len(votes) or not readable:
+        reason = f"only {sum(readable.values())} of {len(votes)} votes could be read"
+        return Score(value=None, reason=reason, judge=name, votes=tuple(votes))
+    most = max(readable.values())
+    value = min(vote for vote, count in readable.items() if count == most)
+    return Score(value=value, reason=f"{most} of {len(votes)} votes", judge=name, votes=tuple(votes))
+
+
+def read_vote(text: str) -> int | None:
+    """A vote is a reply that *is* a grade, or begins with one that stands alone; "The 2 films deserve 0" is no vote."""
+    found = re.match(r"^\s*[\"'(*]*([012])(?![\d.,/]*\d)[\"')*.:]*(?:\s|$)", text)
+    if not found:
+        return None
+    rest = text[found.end() :].strip()
+    return int(found[1]) if not rest or not re.match(r"^(?:films?|movies?|of|out|or|to|-|/)\b", rest, re.IGNORECASE) else None
+
+
+def _split(dialogue: Dialogue) -> tuple[Dialogue, str]:
+    last = dialogue.messages[-1]
+    if last.side != "recommender":
+        raise ValueError("a judge scores a dialogue that ends with the recommender")
+    return Dialogue(messages=dialogue.messages[:-1]), last.text

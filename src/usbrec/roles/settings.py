@@ -1,0 +1,71 @@
+"""The settings of the roles, as they stand in a recipe."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecommenderSettings(Settings):
+    """How every LLM arm speaks."""
+
+    noun: str = "film"
+    """What one item is called in prompts."""
+    nouns: str = "films"
+    """The plural of `noun`."""
+    max_tokens: int = Field(default=48, ge=1)
+    """A reply is cut here."""
+    history: int | None = Field(default=12, ge=1)
+    """Only the latest so many messages are shown to the recommender, in training and at inference; null for all."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Of the plain reply; 0 is greedy."""
+    hints: int = Field(default=0, ge=0)
+    """So many items from the retriever stand in the prompt of every plain reply; 0 is the paper's setting."""
+    hint_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the SFT rows whose prompt carries hints (the target among them), so that the model learns to use them."""
+    hint_count: int = Field(default=8, ge=2)
+    """Hints in such an SFT row, and in the guided candidates of the search."""
+
+
+class SeekerSettings(Settings):
+    """The simulated user that knows the targets (PODCS and evaluation)."""
+
+    kind: Literal["attributes", "llm"] = "attributes"
+    """`attributes`: an agenda over the targets' attributes, which cannot leak a title; `llm`: the paper's, needs a capable model."""
+    max_tokens: int = Field(default=60, ge=1)
+    """Of an `llm` seeker's turn."""
+    temperature: float = Field(default=0.7, ge=0)
+    """Of an `llm` seeker."""
+
+
+class JudgeSettings(Settings):
+    """One judge that knows the targets (METHOD 3)."""
+
+    kind: Literal["catalogue", "llm", "grounded"] = "catalogue"
+    """`catalogue`: programmatic; `llm`: the paper's rubric; `grounded`: rules first, the LLM decides the rest."""
+    method: Literal["choose", "vote"] = "choose"
+    """How an LLM is asked: the exact distribution over 0/1/2, or sampled votes."""
+    votes: int = Field(default=10, ge=1)
+    """Sampled votes of the method `vote` (Eq. 1); the paper uses 10."""
+    least_mass: float = Field(default=0.5, ge=0, le=1)
+    """`choose` gives no verdict where less of the model's probability is on the menu."""
+
+
+class AffinitySettings(Settings):
+    """Weights of the label-free likeness of an item to a profile, which the search's catalogue judge and the retriever use."""
+
+    together: float = Field(default=1.0, ge=0)
+    """Co-occurrence with the liked items in the training dialogues."""
+    likeness: float = Field(default=1.0, ge=0)
+    """Likeness of attributes to the liked items."""
+    genres: float = Field(default=0.5, ge=0)
+    """Genres that the seeker asked for in words."""
+    people: float = Field(default=0.5, ge=0)
+    """Directors and stars that the seeker asked for in words."""

@@ -1,0 +1,98 @@
+"""A resumable async map from rows to a JSONL file.
+
+Every finished row is on disk before the next is counted; a run that is killed and started again does only what is missing.  Work is
+bounded (`limit` rows at once) and never waits for a slow neighbour.  A row that fails *is* a row: `failed` makes it from the error, and it
+is tried again by the next run.  A fault that will hit every row (engine gone, disk full) stops the map with that error.
+At the end the file is rewritten in the order of the input, so that an interrupted run leaves the same bytes as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from usbrec import jsonl
+from usbrec.errors import ConfigError, EngineUnavailable, ModelError, PromptError, StorageError, UsbrecError
+from usbrec.progress import progress
+
+Source = TypeVar("Source")
+Row = TypeVar("Row", bound=BaseModel)
+
+FATAL = (EngineUnavailable, ModelError, StorageError, PromptError, ConfigError)
+
+
+async def map_rows(
+    sources: Sequence[Source],
+    work: Callable[[Source], Awaitable[Row]],
+    *,
+    path: Path,
+    kind: type[Row],
+    key: Callable[[Source], str],
+    row_key: Callable[[Row], str],
+    failed: Callable[[Source, UsbrecError], Row],
+    is_failed: Callable[[Row], bool],
+    label: str,
+    limit: int = 32,
+) -> list[Row]:
+    """All rows, in the order of `sources`, read from `path` where they are there already.
+
+    Raises:
+        UsbrecError: one of `FATAL`, after the rows in flight were cancelled; finished rows stay on disk.
+    """
+    done = {row_key(row): row for row in _finished(path, kind) if not is_failed(row)}
+    todo = [source for source in sources if key(source) not in done]
+    if todo:
+        await _fill(todo, done, work, path, row_key, failed, label, limit)
+    rows = [done[key(source)] for source in sources]
+    jsonl.rewrite(path, rows)
+    return rows
+
+
+def _finished(path: Path, kind: type[Row]) -> list[Row]:
+    jsonl.repair_tail(path)
+    return jsonl.read(path, kind) if path.exists() else []
+
+
+async def _fill(
+    todo: Sequence[Source],
+    done: dict[str, Row],
+    work: Callable[[Source], Awaitable[Row]],
+    path: Path,
+    row_key: Callable[[Row], str],
+    failed: Callable[[Source, UsbrecError], Row],
+    label: str,
+    limit: int,
+) -> None:
+    waiting = iter(todo)
+    failures = 0
+    with jsonl.Appender(path) as file, progress(label, len(todo) + len(done), done=len(done)) as bar:
+
+        async def worker() -> None:
+            nonlocal failures
+            for source in waiting:
+                try:
+                    row = await work(source)
+                except FATAL:
+                    raise
+                except UsbrecError as fault:
+                    failures += 1
+                    row = failed(source, fault)
+                file.append(row)
+                done[row_key(row)] = row
+                bar.advance(note=f"{failures} failed" if failures else "")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(limit, len(todo))):
+                    group.create_task(worker())
+        except* UsbrecError as faults:
+            raise _first(faults) from None
+
+
+def _first(faults: BaseExceptionGroup[UsbrecError]) -> UsbrecError:
+    inner = faults.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

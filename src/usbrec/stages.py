@@ -1,0 +1,354 @@
+"""The product, top to bottom: prepare, sft, prefer, simpo, export, evaluate, report.
+
+Each stage is a function of the run folder, the recipe and what earlier stages left there.  `through` runs all stages up to a given one;
+finished ones are kept (`pipeline`).  Only a path, the model's, travels back from training to the engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from usbrec import data, jsonl, models, preferences, prompts
+from usbrec.assemble import REFERENCES, Assembly, Engines, World
+from usbrec.config import Recipe
+from usbrec.engines import EngineConfig
+from usbrec.errors import ConfigError, UsbrecError
+from usbrec.evaluation.ieval import ARMS, Evaluation
+from usbrec.pipeline import Run
+from usbrec.roles import Recommender, RecommenderFor
+from usbrec.roles.llm import recommender_messages
+from usbrec.rowmap import map_rows
+from usbrec.seeds import rng_of
+from usbrec.types import Dialogue, Example, Outcome
+
+StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
+STAGES: tuple[StageName, ...] = ("prepare", "sft", "prefer", "simpo", "export", "evaluate", "report")
+Which = Literal["sft", "rl"]
+HELD_OUT_ROWS = 64
+"""Validation rows for the collapse check of a training run."""
+
+
+@dataclass
+class Loop:
+    """One run of the whole loop over a run folder."""
+
+    run: Run
+    recipe: Recipe
+    data_dir: Path | None
+
+    async def through(self, last: StageName) -> None:
+        """Runs every stage up to and including `last`, as far as it is not finished already."""
+        wanted = STAGES[: STAGES.index(last) + 1]
+        marks: dict[str, str] = {}
+        jsonl.write_json(self.run.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+        marks["prepare"] = await self.prepare()
+        if self._trains("sft") and (needs_model(last)):
+            marks["sft"] = await self.sft(marks)
+            marks["export/sft"] = await self.export("sft", marks["sft"])
+        if "prefer" in wanted and self._trains("rl"):
+            marks["prefer"] = await self.prefer(marks)
+        if "simpo" in wanted and self._trains("rl"):
+            marks["simpo"] = await self.simpo(marks)
+        if "export" in wanted and self._trains("rl"):
+            marks["export/rl"] = await self.export("rl", marks["simpo"])
+        if "evaluate" in wanted:
+            marks["evaluate"] = await self.evaluate(marks)
+        if "report" in wanted:
+            await self.report(marks)
+
+    def _trains(self, which: Which) -> bool:
+        """Is this model trained here?  Not where an endpoint serves it, nor where no arm needs it."""
+        arms = self.recipe.evaluate.arms
+        needed = any(arm.startswith(("rl", "sft") if which == "sft" else "rl") for arm in arms)
+        return needed and getattr(self.recipe.engines, which) is None
+
+    # ---- prepare -----------------------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> str:
+        async def work(folder: Path) -> dict[str, Any]:
+            prepared = await asyncio.to_thread(data.prepare, self.recipe.data, self.data_dir, folder)
+            return {"rows": {name: len(rows) for name, rows in prepared.splits.items()}, "items": len(prepared.catalogue)}
+
+        return await self.run.stage(
+            "prepare",
+            {"data": self.recipe.data.model_dump(mode="json"), "source": data.digest(self.recipe.data, self.data_dir)},
+            work,
+            label=f"importing {self.recipe.data.kind}",
+        )
+
+    def world(self) -> World:
+        return World.of(self.run.folder / "prepare")
+
+    # ---- training ----------------------------------------------------------------------------------------------------------------
+
+    async def sft(self, marks: dict[str, str]) -> str:
+        from usbrec.training import train_sft
+
+        recipe = self.recipe
+
+        async def work(folder: Path) -> dict[str, Any]:
+            world = await asyncio.to_thread(self.world)
+            rows = await imitation_rows(recipe, world, "train")
+            held_out = await imitation_rows(recipe, world, "valid", limit=HELD_OUT_ROWS)
+            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(base_model(recipe)), folder)
+            return {"training": result.summary()}
+
+        parts = {
+            "prepare": marks["prepare"], "model": models.resolve(base_model(recipe)).digest, "sft": recipe.sft.model_dump(mode="json"),
+            "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(), "affinity": self._affinity(),
+        }  # fmt: skip
+        return await self.run.stage("sft", parts, work, label="LoRA fine-tuning on human replies")
+
+    async def simpo(self, marks: dict[str, str]) -> str:
+        from usbrec.training import PairRow, train_simpo
+
+        recipe = self.recipe
+
+        async def work(folder: Path) -> dict[str, Any]:
+            rows = jsonl.read(self.run.folder / "prefer" / "rows.jsonl", preferences.PreferenceRow)
+            pairs = [
+                PairRow(
+                    key=row.key,
+                    messages=tuple(self._messages(row.pair.dialogue)),
+                    chosen=row.pair.chosen,
+                    rejected=row.pair.rejected,
+                )
+                for row in rows
+                if row.pair
+            ]
+            rng_of(recipe.seed, "held-out pairs").shuffle(pairs)
+            held = min(HELD_OUT_ROWS, len(pairs) // 8)
+            result = await asyncio.to_thread(
+                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(base_model(recipe)), self._adapter("sft"), folder
+            )
+            return {"training": result.summary()}
+
+        parts = {"prefer": marks["prefer"], "sft": marks["sft"], "simpo": recipe.simpo.model_dump(mode="json"), "seed": recipe.seed}
+        return await self.run.stage("simpo", parts, work, label="SimPO on the preference pairs")
+
+    def _adapter(self, which: Which) -> Path:
+        return self.run.folder / ("sft" if which == "sft" else "simpo") / "adapter"
+
+    async def export(self, which: Which, mark: str) -> str:
+        from usbrec.training import merge_gguf
+
+        recipe = self.recipe
+        files = models.resolve(base_model(recipe))
+        if files.gguf is None:
+            raise ConfigError(f"the base model {files.name} is no GGUF file, so its trained model cannot be merged for the embedded engine",
+                              fix="serve the adapter with vLLM and name it under engines.sft and engines.rl, or use a GGUF base model")  # fmt: skip
+        base = files.gguf
+
+        async def work(folder: Path) -> dict[str, Any]:
+            await asyncio.to_thread(merge_gguf, base, self._adapter(which), folder / "model.gguf", recipe.export)
+            return {"model": f"export/{which}/model.gguf"}
+
+        parts = {"adapter": mark, "model": files.digest, "export": recipe.export.model_dump(mode="json")}
+        return await self.run.stage(f"export/{which}", parts, work, label="merging the adapter into the base model")
+
+    def engine_of(self, which: Literal["base", "sft", "rl"]) -> EngineConfig:
+        """The engine that serves a model of this run."""
+        engines = self.recipe.engines
+        served = {"base": engines.policy, "sft": engines.sft, "rl": engines.rl}[which]
+        if served is not None:
+            return served
+        return engines.policy.model_copy(update={"model": str(self.run.folder / "export" / which / "model.gguf")})
+
+    # ---- preferences -------------------------------------------------------------------------------------------------------------
+
+    async def prefer(self, marks: dict[str, str]) -> str:
+        recipe, settings = self.recipe, self.recipe.prefer
+
+        async def work(folder: Path) -> dict[str, Any]:
+            world = await asyncio.to_thread(self.world)
+            examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
+            async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
+                assembly = Assembly(recipe, world, engines)
+                maker = preferences.CandidateMaker(
+                    policy=assembly.recommender(engines.get(self.engine_of("sft"))),
+                    seeker_for=assembly.seeker_for(settings.seeker),
+                    judge_for=assembly.judge_for(settings.judge),
+                    linker=world.linker,
+                    settings=settings,
+                    seed=recipe.seed,
+                )
+                sets = await map_rows(
+                    examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
+                    row_key=lambda r: r.key, failed=lambda e, fault: preferences.CandidateSet(key=e.key, error=str(fault)),
+                    is_failed=lambda r: bool(r.error), label="preferences", limit=recipe.engines.policy.concurrency,
+                )  # fmt: skip
+            rows = preferences.make_pairs(examples, sets, settings)
+            jsonl.rewrite(folder / "rows.jsonl", rows)
+            self._write_exports(folder, rows)
+            card = preferences.data_card(rows, settings)
+            jsonl.write_json(folder / "card.json", card)
+            if not card["pairs"]:
+                told = ", ".join(f"{count} x {outcome}" for outcome, count in dict(card["outcomes"]).items())  # type: ignore[call-overload]
+                raise UsbrecError(f"PODCS gave no pair: {told}", where=str(folder / "rows.jsonl"),
+                                  fix="raise prefer.temperature or prefer.k, or choose another prefer.pairing")  # fmt: skip
+            return {"pairs": card["pairs"], "outcomes": card["outcomes"]}
+
+        parts = {
+            "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").model_dump(mode="json")),
+            "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
+        }  # fmt: skip
+        return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
+
+    def _write_exports(self, folder: Path, rows: Sequence[preferences.PreferenceRow]) -> None:
+        pairs = [row.pair for row in rows if row.pair]
+        for name, convert in (("trl", preferences.to_trl), ("llama_factory", preferences.to_llama_factory)):
+            lines = [preferences.as_json(convert(pair, self._messages(pair.dialogue))) for pair in pairs]
+            jsonl.write_text(folder / f"pairs.{name}.jsonl", "".join(line + "\n" for line in lines))
+
+    # ---- evaluation --------------------------------------------------------------------------------------------------------------
+
+    async def evaluate(self, marks: dict[str, str]) -> str:
+        recipe, settings = self.recipe, self.recipe.evaluate
+        world = await asyncio.to_thread(self.world)
+        examples = sample_rows(world.splits[settings.split], settings.rows, recipe.seed, "evaluate")
+        if not examples:
+            raise ConfigError(f"the {settings.split} split has no rows", where="evaluate.split")
+        done: dict[str, str] = {}
+        for arm in (*REFERENCES, *settings.arms):
+            async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
+                done[arm] = await self._arm(arm, examples, Assembly(recipe, world, engines), marks)
+        return str(sorted(done.items()))
+
+    async def _arm(self, arm: str, examples: Sequence[Example], assembly: Assembly, marks: dict[str, str]) -> str:
+        recipe, settings = self.recipe, self.recipe.evaluate
+
+        async def work(folder: Path) -> dict[str, Any]:
+            evaluation = Evaluation(
+                arm=arm,
+                recommender_for=self._recommender_for(arm, assembly),
+                seeker_for=assembly.seeker_for(settings.seeker),
+                judges_for=[assembly.judge_for(judge) for judge in settings.judges],
+                linker=assembly.world.linker,
+                turns=settings.turns,
+                seed=recipe.seed,
+            )
+            rows = await map_rows(
+                examples, evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
+                failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=f"evaluate {arm}",
+                limit=recipe.engines.policy.concurrency,
+            )  # fmt: skip
+            return {"rows": len(rows), "failed": sum(bool(row.error) for row in rows)}
+
+        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
+                                 "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
+        if arm not in REFERENCES:
+            which = arm.removesuffix("+ses")
+            parts |= self._voice() | {"model": marks.get(f"export/{which}", self.engine_of(which).model_dump(mode="json"))}  # type: ignore[arg-type]
+        if arm.endswith("+ses"):
+            parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity()}
+        return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
+
+    def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
+        if arm in REFERENCES:
+            return assembly.reference(arm)
+        engine = assembly.engines.get(self.engine_of(arm.removesuffix("+ses")))  # type: ignore[arg-type]
+        recommender = assembly.search(engine) if arm.endswith("+ses") else assembly.recommender(engine)
+        return lambda _: recommender
+
+    async def report(self, marks: dict[str, str]) -> str:
+        from usbrec.evaluation import report
+
+        async def work(folder: Path) -> dict[str, Any]:
+            built = await asyncio.to_thread(report.build, self.run.folder, judge_names(self.recipe))
+            await asyncio.to_thread(report.write, self.run.folder, built)
+            return {}
+
+        return await self.run.stage("report", {"evaluate": marks["evaluate"], "stages": self._stage_marks()}, work)
+
+    # ---- what decides an outcome ---------------------------------------------------------------------------------------------------
+
+    def _messages(self, dialogue: Dialogue) -> list[Any]:
+        voice = self.recipe.recommender
+        return recommender_messages(dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history)
+
+    def _voice(self) -> dict[str, Any]:
+        return {"recommender": self.recipe.recommender.model_dump(mode="json"), "prompts": prompts.digests()}
+
+    def _affinity(self) -> dict[str, Any]:
+        return self.recipe.affinity.model_dump(mode="json")
+
+    def _engines(self) -> dict[str, Any]:
+        return {
+            name: config.identity() for name in ("policy", "seeker", "judge") if (config := getattr(self.recipe.engines, name)) is not None
+        }
+
+    def _stage_marks(self) -> dict[str, str]:
+        return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
+
+
+def needs_model(last: StageName) -> bool:
+    """Does running through `last` need the SFT model?"""
+    return last != "prepare"
+
+
+def base_model(recipe: Recipe) -> str:
+    """Name or path of the model that is trained."""
+    return recipe.engines.policy.model
+
+
+def judge_names(recipe: Recipe) -> list[str]:
+    """The judges of the evaluation, in the order of every turn's scores."""
+    return [judge.kind for judge in recipe.evaluate.judges]
+
+
+def sample_rows(rows: Sequence[Example], limit: int | None, seed: int, use: str) -> list[Example]:
+    """At most `limit` rows, drawn once by the seed and returned in their own order."""
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    chosen = rng_of(seed, use, limit).sample(range(len(rows)), limit)
+    return [rows[index] for index in sorted(chosen)]
+
+
+async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int | None = None) -> list[Any]:
+    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them."""
+    from usbrec.training import SftRow
+
+    settings, voice = recipe.imitation, recipe.recommender
+    usable = [e for e in world.splits[split] if e.reply and e.reply_whole]
+    if settings.new_offers_only:
+        usable = [e for e in usable if set(e.targets) - set(e.leaks)]
+    chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
+    async with Engines() as engines:
+        retriever = Assembly(recipe, world, engines).retriever
+        rows = []
+        for example in chosen:
+            rng = rng_of(recipe.seed, "hints", example.key)
+            hints: list[str] = []
+            if rng.random() < voice.hint_share:
+                found = await retriever.items(example.dialogue, k=voice.hint_count)
+                fresh = [t for t in example.targets if t not in example.leaks][:2]
+                listed = [*fresh, *(item for item in found if item not in fresh)][: voice.hint_count]
+                rng.shuffle(listed)
+                hints = [world.catalogue[item].name for item in listed]
+            messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
+            rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
+    return rows
+
+
+def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:
+    """An arm of a finished run, ready to talk.
+
+    Raises:
+        ConfigError: there is no such arm, or its model is not trained yet.
+    """
+    if arm in ("ceiling:human", "floor:random-reply") or (arm not in REFERENCES and arm not in ARMS):
+        known = [*ARMS, *(a for a in REFERENCES if a not in ("ceiling:human", "floor:random-reply"))]
+        raise ConfigError(f"there is no arm '{arm}' to talk with", fix=f"choose one of {', '.join(known)}")
+    loop = Loop(run=Run(folder=folder, say=lambda _: None), recipe=recipe, data_dir=None)
+    assembly = Assembly(recipe, loop.world(), engines)
+    which = arm.removesuffix("+ses")
+    if which in ("sft", "rl") and (model := Path(loop.engine_of(which).model)).suffix == ".gguf" and not model.exists():  # type: ignore[arg-type]
+        raise ConfigError(f"the {which} model is not there", where=str(model), fix="finish the run: usbrec run RECIPE --out " + str(folder))
+    if arm in REFERENCES:
+        return assembly.reference(arm)(Example(key="chat", dialogue_id="chat", turn_id=0, dialogue=Dialogue(), targets=()))
+    engine = engines.get(loop.engine_of(which))  # type: ignore[arg-type]
+    return assembly.search(engine) if arm.endswith("+ses") else assembly.recommender(engine)

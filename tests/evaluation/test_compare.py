@@ -1,0 +1,101 @@
+"""Which arms are set against which, and what may be said of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from outcome_rows import ARMS, row, turn
+
+from usbrec.evaluation.compare import Comparison, compare, compare_all, in_order, leading, planned
+from usbrec.evaluation.metrics import METRICS
+from usbrec.evaluation.verdicts import scale, sentence, verdicts
+from usbrec.types import Outcome
+
+
+def rows(arm: str, values: Sequence[float | None]) -> list[Outcome]:
+    return [row(f"d{place}:1", turn(value), arm=arm) for place, value in enumerate(values)]
+
+
+def difference(a: Sequence[float | None], b: Sequence[float | None]) -> Comparison:
+    return compare(("rl", rows("rl", a)), ("sft", rows("sft", b)), "training", METRICS["ieval"], "catalogue", 0)
+
+
+def test_every_planned_pair_is_there_once_and_only_for_arms_that_are_there() -> None:
+    pairs = [(a, b) for a, b, _ in planned(list(ARMS))]
+    assert len(pairs) == len(set(pairs))
+    wanted = [
+        ("sft", "base"), ("rl", "sft"), ("rl+ses", "rl"), ("sft+ses", "sft"), ("base+ses", "base"), ("rl+ses", "sft+ses"),
+        ("rl+ses", "floor:most-popular"), ("rl+ses", "collaborative"), ("rl", "floor:most-popular"), ("ceiling:human", "rl+ses"),
+        ("ceiling:human", "floor:question"),
+    ]  # fmt: skip
+    assert set(wanted) <= set(pairs)
+    assert planned(["base", "sft"]) == [("sft", "base", "training")]
+
+
+def test_the_leading_arm_is_named_by_the_method_not_by_its_score() -> None:
+    assert leading(list(ARMS)) == "rl+ses"
+    assert leading(["base", "floor:question"]) == "base"
+    assert leading(["floor:question"]) is None
+
+
+def test_arms_have_one_order_with_unknown_models_before_the_baselines() -> None:
+    shuffled = ["floor:question", "hinted", "ceiling:human", "collaborative", "rl", "base"]
+    assert in_order(shuffled) == ["base", "rl", "hinted", "collaborative", "ceiling:human", "floor:question"]
+
+
+def test_a_clear_difference_is_shown_and_its_opposite_too() -> None:
+    up, down = difference([2] * 30 + [0] * 10, [0] * 40), difference([0] * 40, [2] * 30 + [0] * 10)
+    assert (up.diff, up.standing) == (1.5, "shown")
+    assert (down.diff, down.standing) == (-1.5, "opposite shown")
+    assert "sft is better" in sentence(down)
+
+
+def test_a_difference_that_the_noise_could_make_is_not_shown() -> None:
+    found = difference([1, 0, 2, 0, 1, 0, 1, 2], [0, 1, 1, 0, 2, 0, 1, 1])
+    assert found.standing == "not shown"
+    assert sentence(found).endswith("not shown.")
+
+
+def test_unscored_rows_bound_the_difference_and_can_leave_it_undecided() -> None:
+    """30 rows at +1 and 20 that a alone lacks: at worst (30 + 20 x (0 - 0)) / 50 with b at 0, at best (30 + 20 x 2) / 50."""
+    found = difference([1] * 29 + [0] + [None] * 20, [0] * 50)
+    assert (found.rows, found.unscored, found.worst, found.best) == (30, 20, 0.58, 1.38)
+    assert found.standing == "shown"
+    undecided = difference([1] * 29 + [0] + [None] * 20, [0] * 30 + [2] * 20)
+    assert (undecided.worst, undecided.standing) == (-0.22, "undecided")
+    assert "could turn it" in sentence(undecided)
+
+
+def test_rows_of_one_arm_only_are_counted_and_left_out() -> None:
+    found = compare(("rl", rows("rl", [2, 2, 0])), ("sft", rows("sft", [0, 0, 0, 2, 2])), "training", METRICS["ieval"], "j", 0)
+    assert (found.rows, found.unpaired) == (3, 2)
+    assert found.diff == pytest.approx(4 / 3, abs=1e-6)
+
+
+def test_no_common_row_says_so() -> None:
+    found = compare(("rl", [row("a:1", turn(2))]), ("sft", [row("b:1", turn(0))]), "training", METRICS["ieval"], "j", 0)
+    assert found.standing == "no rows"
+    assert "nothing is shown" in sentence(found)
+
+
+def test_a_judge_that_cannot_tell_the_ceiling_from_a_floor_is_called_so() -> None:
+    blind = {"ceiling:human": rows("ceiling:human", [1, 2] * 20), "floor:question": rows("floor:question", [2, 1] * 20)}
+    said = scale([c for c in compare_all(blind, ["llm"]) if c.metric == "ieval"], "ieval", "llm")
+    assert "does not tell" in said and "floor:question" in said
+    seeing = {"ceiling:human": rows("ceiling:human", [2] * 40), "floor:question": rows("floor:question", [0] * 40)}
+    assert "tells the human's reply from every floor" in scale([c for c in compare_all(seeing, ["j"]) if c.metric == "ieval"], "ieval", "j")
+    assert "no scale" in scale([], "ieval", "j")
+
+
+def test_metrics_that_cannot_differ_are_not_compared_twice() -> None:
+    arms = {"base": rows("base", [0, 1, 2]), "sft": rows("sft", [1, 2, 2])}
+    assert [c.metric for c in compare_all(arms, ["catalogue"])] == ["ieval", "recall@1"]
+    leaky = {arm: [o.model_copy(update={"leaks": ("t",)}) if o.key == "d0:1" else o for o in found] for arm, found in arms.items()}
+    assert {c.metric for c in compare_all(leaky, ["catalogue"])} == {"ieval", "ieval-unleaked", "recall@1", "recall@1-unleaked"}
+
+
+def test_verdicts_say_where_the_leading_arm_stands_against_the_collaborative_baseline() -> None:
+    arms = {"rl+ses": rows("rl+ses", [0] * 40), "collaborative": rows("collaborative", [1] * 30 + [0] * 10)}
+    said = verdicts(compare_all(arms, ["catalogue"]), ["catalogue"], "rl+ses")
+    assert any("rl+ses - collaborative: -0.750" in line and "the opposite is shown: collaborative is better" in line for line in said)

@@ -1,0 +1,128 @@
+"""Intervals and paired differences: against hand values, against closed forms, and by coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from usbrec.evaluation.stats import mean_interval, paired_difference, unseen_share
+
+
+def test_no_row_has_no_mean_and_one_row_no_interval() -> None:
+    nothing, one = mean_interval([], 1), mean_interval([2.0], 1, limits=(0, 2))
+    assert (nothing.mean, nothing.low, nothing.high, nothing.rows) == (None, None, None, 0)
+    assert (one.mean, one.low, one.high, one.rows) == (2.0, None, None, 1)
+
+
+def test_many_rows_of_one_dialogue_have_no_interval() -> None:
+    found = mean_interval([0, 1, 2], 1, clusters=["d", "d", "d"])
+    assert (found.mean, found.low, found.clusters, found.rows) == (1.0, None, 1, 3)
+
+
+def test_equal_rows_get_the_exact_binomial_bound_not_certainty() -> None:
+    """0 hits in 300: the two-sided Clopper-Pearson bound is 1 - 0.025^(1/300) = 0.01222."""
+    found = mean_interval([0.0] * 300, 1, limits=(0, 1))
+    assert (found.mean, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(0.01222, abs=1e-5)
+    top = mean_interval([2.0] * 10, 1, limits=(0, 2))
+    assert (top.mean, top.high) == (2.0, 2.0)
+    assert top.low == pytest.approx(2 - 2 * unseen_share(10), abs=1e-6)
+    without = mean_interval([1.0] * 10, 1)
+    assert (without.low, without.high) == (1.0, 1.0)
+
+
+def test_the_interval_is_that_of_the_normal_law_for_many_rows() -> None:
+    values = [0.0] * 500 + [1.0] * 500
+    found = mean_interval(values, 3)
+    assert found.mean == 0.5
+    assert found.low == pytest.approx(0.5 - 1.96 * 0.5 / 1000**0.5, abs=0.002)
+    assert found.high == pytest.approx(0.5 + 1.96 * 0.5 / 1000**0.5, abs=0.002)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    values = list(np.random.default_rng(0).normal(size=50))
+    assert mean_interval(values, 7) == mean_interval(values, 7)
+    assert mean_interval(values, 7) != mean_interval(values, 8)
+
+
+def test_rows_that_only_repeat_their_dialogue_do_not_narrow_the_interval() -> None:
+    values = [float(i % 2) for i in range(60)]
+    once = mean_interval(values, 5)
+    thrice = mean_interval(values * 3, 5, clusters=[str(i) for i in range(60)] * 3)
+    naive = mean_interval(values * 3, 5)
+    width = lambda found: found.high - found.low  # noqa: E731
+    assert thrice.mean == once.mean
+    assert width(thrice) == pytest.approx(width(once), rel=0.05)
+    assert width(naive) < 0.65 * width(once)
+
+
+def test_rows_weigh_equally_whatever_their_dialogue() -> None:
+    assert mean_interval([1, 1, 1, 0], 1, clusters=["a", "a", "a", "b"]).mean == 0.75
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(clustered: bool) -> None:
+    """200 samples of 60 draws from {0: 0.6, 1: 0.3, 2: 0.1}, truth 0.5; with clusters each draw counts for two rows."""
+    rng, covered = np.random.default_rng(11), 0
+    for trial in range(200):
+        values = rng.choice([0.0, 1.0, 2.0], 60, p=[0.6, 0.3, 0.1])
+        if clustered:
+            found = mean_interval(list(np.repeat(values, 2)), trial, clusters=[str(i // 2) for i in range(120)])
+        else:
+            found = mean_interval(list(values), trial)
+        assert found.low is not None and found.high is not None
+        covered += found.low <= 0.5 <= found.high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_a_paired_difference_uses_the_common_rows_and_counts_the_others() -> None:
+    a = {"d1:1": 2.0, "d2:1": 1.0, "d3:1": 0.0, "only a": 2.0}
+    b = {"d1:1": 1.0, "d2:1": 1.0, "d3:1": 1.0, "only b": 0.0, "only b too": 0.0}
+    found = paired_difference(a, b, 1)
+    assert (found.diff, found.rows, found.only_a, found.only_b) == (0.0, 3, 1, 2)
+
+
+def test_no_common_row_gives_no_difference() -> None:
+    found = paired_difference({"x": 1.0}, {"y": 1.0}, 1)
+    assert (found.diff, found.low, found.p, found.rows, found.only_a, found.only_b) == (None, None, None, 0, 1, 1)
+
+
+def test_one_common_row_gives_a_difference_without_interval() -> None:
+    found = paired_difference({"x": 2.0}, {"x": 0.5}, 1, limits=(0, 2))
+    assert (found.diff, found.low, found.high, found.p) == (1.5, None, None, 1.0)
+
+
+def test_equal_arms_differ_by_nothing_with_p_one() -> None:
+    side = {str(i): float(i % 3) for i in range(40)}
+    found = paired_difference(side, side, 1, limits=(0, 2))
+    assert (found.diff, found.p) == (0.0, 1.0)
+    assert found.low == pytest.approx(-2 * unseen_share(40), abs=1e-6)
+    assert found.high == pytest.approx(2 * unseen_share(40), abs=1e-6)
+
+
+def test_the_p_value_is_exact_for_few_rows() -> None:
+    """Five differences of one sign: only 2 of the 2^5 sign patterns are as extreme, p = 1/16; rows that tie change nothing."""
+    a = {str(i): 1.0 for i in range(5)} | {f"tie {i}": 1.0 for i in range(30)}
+    b = {str(i): 0.0 for i in range(5)} | {f"tie {i}": 1.0 for i in range(30)}
+    assert paired_difference(a, b, 1).p == pytest.approx(1 / 16)
+
+
+def test_pairing_sees_what_separate_intervals_cannot() -> None:
+    rng = np.random.default_rng(2)
+    b = {str(i): float(rng.normal(scale=5)) for i in range(100)}
+    a = {key: value + float(rng.normal(0.3, 0.1)) for key, value in b.items()}
+    paired = paired_difference(a, b, 1)
+    alone = [mean_interval(list(side.values()), 1) for side in (a, b)]
+    assert paired.low is not None and paired.low > 0.25
+    assert paired.p is not None and paired.p < 0.001
+    assert alone[0].low is not None and alone[1].high is not None and alone[0].low < alone[1].high
+
+
+def test_the_permutation_test_rejects_a_true_null_about_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(4)
+    rejected = 0
+    for trial in range(100):
+        a, b = ({str(i): float(v) for i, v in enumerate(rng.choice([0.0, 1.0, 2.0], 40))} for _ in range(2))
+        p = paired_difference(a, b, trial).p
+        rejected += p is not None and p < 0.05
+    assert rejected <= 11

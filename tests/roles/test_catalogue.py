@@ -1,0 +1,74 @@
+"""The programmatic roles: every score here is known by hand (see `toy`)."""
+
+from __future__ import annotations
+
+import pytest
+from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
+
+from usbrec.roles.catalogue import Affinity, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
+from usbrec.types import Profile
+
+
+@pytest.mark.parametrize(
+    ("targets", "reply", "value", "hit"),
+    [
+        (("casi",), "See Casino (1995).", 2, True),
+        (("casi",), "Alien (1979), Event Horizon (1997), Toy Story (1995), Casino (1995)", 0, False),  # the fourth title does not count
+        (("casi",), "Have you seen Heat (1995)?", 0, False),  # the seeker named it: nothing new
+        (("heat",), "Have you seen Heat (1995)?", 2, True),  # a target that was named before is still a hit (reported apart as a leak)
+        (("coll",), "What do you like?", 0, False),
+        (("alien",), "Event Horizon (1997) is scary", 1, False),  # same genres
+        (("toy",), "Event Horizon (1997) is scary", 0, False),
+    ],
+)
+async def test_judge(targets: tuple[str, ...], reply: str, value: float, hit: bool) -> None:
+    said = dialogue("I liked Heat (1995)", reply)
+    score = await CatalogueJudge(CATALOGUE, LINKER, targets).score(said, start=1, seed=0)
+    assert (score.value, score.hit) == (value, hit)
+    assert score.reason
+
+
+async def test_profile_reads_the_latest_message_and_dislikes() -> None:
+    said = dialogue("I loved Heat (1995) but I hated Alien (1979).", "Casino (1995)?", "Seen it. Something funny or scary with Tom Cruise?")
+    profile = await CatalogueProfiler(CATALOGUE, LINKER).profile(said, seed=0)
+    assert profile.likes == ("heat",) and profile.dislikes == ("alien",)
+    assert profile.genres == ("horror",)  # no film of this catalogue is a comedy
+    assert profile.people == ("Tom Cruise",)
+    assert set(profile.mentioned) == {"heat", "alien", "casi"}
+    assert "Something funny or scary" in profile.summary
+
+
+async def test_profile_of_an_empty_context_says_so() -> None:
+    profile = await CatalogueProfiler(CATALOGUE, LINKER).profile(dialogue(), seed=0)
+    assert profile.summary == "Nothing is known yet." and not profile.likes
+
+
+def test_affinity_prefers_what_was_liked_together() -> None:
+    profile = Profile(summary="", likes=("heat",), mentioned=("heat",))
+    affinity = Affinity(CATALOGUE, COOCCURRENCE, profile)
+    assert affinity("casi") > affinity("coll") > affinity("alien") > 0  # Casino shares genres and two dialogues with Heat
+    assert 0 <= affinity("toy") <= 1
+
+
+def test_a_disliked_item_is_worth_half() -> None:
+    plain = Profile(summary="", likes=("heat",), mentioned=("heat",))
+    averse = plain.model_copy(update={"dislikes": ("casi",)})
+    assert Affinity(CATALOGUE, COOCCURRENCE, averse)("casi") == pytest.approx(Affinity(CATALOGUE, COOCCURRENCE, plain)("casi") / 2)
+
+
+async def test_profile_judge_gives_nothing_for_nothing_new() -> None:
+    profile = Profile(summary="", likes=("heat",), mentioned=("heat",))
+    judge = CatalogueProfileJudge(LINKER, Affinity(CATALOGUE, COOCCURRENCE, profile))
+    values = [
+        (await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=0)).value
+        for reply in ("What else do you like?", "Heat (1995)!", "Casino (1995).", "Toy Story (1995).")
+    ]
+    assert values[0] == values[1] == 0
+    assert values[2] is not None and values[3] is not None and values[2] > values[3]
+
+
+async def test_retriever_never_returns_what_was_named() -> None:
+    profiler = CatalogueProfiler(CATALOGUE, LINKER)
+    retriever = Retriever(CATALOGUE, COOCCURRENCE, profiler, lambda p: Affinity(CATALOGUE, COOCCURRENCE, p))
+    items = await retriever.items(dialogue("I liked Heat (1995) and Casino (1995)"), k=3)
+    assert items[0] == "coll" and not {"heat", "casi"} & set(items) and len(items) == 3

@@ -1,0 +1,180 @@
+"""The LLM roles over the scripted engine: what each sees, how grades are read, what happens when a model talks nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from toy import CATALOGUE, LINKER, dialogue
+
+from usbrec.engine import ChatMessage, Choice, Sampling
+from usbrec.engines.scripted import ScriptedEngine
+from usbrec.errors import EngineReply, PromptError
+from usbrec.prompts import digests, names, render
+from usbrec.roles.catalogue import CatalogueProfiler
+from usbrec.roles.llm import (
+    GroundedJudge,
+    LLMJudge,
+    LLMProfiler,
+    LLMRecommender,
+    LLMSeeker,
+    as_seen_by,
+    clean,
+    expectation,
+    read_vote,
+    recommender_messages,
+    tally,
+)
+
+
+class Ears:
+    """Wraps a scripted engine and remembers every prompt."""
+
+    def __init__(self, *replies: str, menu: Choice | None = None) -> None:
+        self.heard: list[list[ChatMessage]] = []
+        self.menu = menu
+        self.replies = replies
+
+    def engine(self) -> ScriptedEngine:
+        def speak(messages: Sequence[ChatMessage], sampling: Sampling, index: int) -> str:
+            self.heard.append(list(messages))
+            return self.replies[index % len(self.replies)]
+
+        def choose(messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
+            self.heard.append(list(messages))
+            assert self.menu is not None
+            return self.menu
+
+        return ScriptedEngine(speak, choose=choose)
+
+
+def test_each_side_sees_itself_as_the_assistant() -> None:
+    said = dialogue("hi", "Hello!", "a film?")
+    as_recommender = [(m.role, m.content) for m in as_seen_by("recommender", said, "S")]
+    as_seeker = [(m.role, m.content) for m in as_seen_by("seeker", said, "S")]
+    assert as_recommender == [("system", "S"), ("user", "hi"), ("assistant", "Hello!"), ("user", "a film?")]
+    assert as_seeker == [("system", "S"), ("assistant", "hi"), ("user", "Hello!"), ("assistant", "a film?")]
+
+
+def test_messages_in_a_row_become_one_and_roles_alternate() -> None:
+    said = dialogue("hi").say("seeker", "anyone there?").say("recommender", "Yes.")
+    roles = [m.role for m in as_seen_by("recommender", said, "S")]
+    assert roles == ["system", "user", "assistant"]
+    assert as_seen_by("recommender", said, "S")[1].content == "hi\nanyone there?"
+
+
+def test_history_keeps_the_latest_messages() -> None:
+    chat = recommender_messages(dialogue("a", "b", "c", "d", "e"), noun="film", nouns="films", history=3)
+    assert [m.content for m in chat[1:]] == ["c", "d", "e"]
+
+
+def test_a_dialogue_that_has_not_begun_still_makes_a_chat() -> None:
+    chat = recommender_messages(dialogue(), noun="film", nouns="films", history=None)
+    assert [m.role for m in chat] == ["system", "user"]
+
+
+def test_hints_stand_in_the_system_message_only() -> None:
+    chat = recommender_messages(dialogue("hi"), noun="film", nouns="films", history=None, hints=["Heat (1995)", "Alien (1979)"])
+    assert "Heat (1995); Alien (1979)" in chat[0].content and chat[1].content == "hi"
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ("  See Heat (1995).\n", "See Heat (1995)."),
+        ("Recommender: Heat\nSeeker: thanks", "Heat"),
+        ("two\n\nparts", "two parts"),
+        ("Seeker:", ""),
+    ],
+)
+def test_clean(raw: str, kept: str) -> None:
+    assert clean(raw) == kept
+
+
+async def test_a_recommender_that_says_nothing_is_an_error_not_an_empty_reply() -> None:
+    with pytest.raises(EngineReply, match="empty"):
+        await LLMRecommender(Ears("").engine()).reply(dialogue("hi"), seed=1)
+
+
+async def test_the_seekers_words_are_filtered_before_anyone_reads_them() -> None:
+    spoken = Ears("I want Casino (1995)!", "casino would be it", "A crime drama, please.")
+    said = await LLMSeeker(spoken.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Hello"), start=1, seed=1)
+    assert said == "A crime drama, please."
+    always = await LLMSeeker(Ears("I want Casino (1995)!").engine(), CATALOGUE, LINKER, ("casi",)).respond(
+        dialogue("hi", "Yes?"), start=1, seed=1
+    )
+    assert "casino" not in always.lower()
+
+
+async def test_the_seeker_is_asked_with_flipped_roles_and_one_user_message_at_a_time() -> None:
+    """Faults 4 and 6: roles unflipped, two user messages in a row, the question glued onto the recommender's message."""
+    ears = Ears("Something scarier.")
+    await LLMSeeker(ears.engine(), CATALOGUE, LINKER, ("alien",)).respond(dialogue("hi", "Toy Story (1995)?"), start=1, seed=1)
+    chat = ears.heard[0]
+    assert [m.role for m in chat] == ["system", "assistant", "user"]
+    assert chat[-1].content == "Toy Story (1995)?" and all(m.content for m in chat)
+
+
+@pytest.mark.parametrize(
+    ("text", "vote"),
+    [
+        ("2", 2), (" 1.", 1), ("0\n", 0), ('"2"', 2), ("1 because it is close", 1), ("**0**", 0),
+        ("The 2 films deserve 0", None), ("2 films deserve 0", None), ("10", None), ("1/2", None), ("1.5", None), ("3", None),
+        ("", None), ("I would say 2", None), ("1-2", None),
+    ],
+)  # fmt: skip
+def test_votes_are_read_strictly(text: str, vote: int | None) -> None:
+    """Fault 5: the first digit anywhere was taken."""
+    assert read_vote(text) == vote
+
+
+def test_no_readable_vote_is_no_score() -> None:
+    """Fault 5: it was 0.0."""
+    assert tally([None, None, 1], "j").value is None
+    assert tally([None, 1, 1], "j").value == 1
+    assert tally([2, 0, 2, 0], "j").value == 0
+    assert tally([None, None], "j").reason
+
+
+def test_little_mass_on_the_menu_is_no_score() -> None:
+    assert expectation(Choice(probabilities=(0.2, 0.3, 0.5), mass=0.02), "j", 0.5).value is None
+    assert expectation(Choice(probabilities=(0.2, 0.3, 0.5), mass=0.9), "j", 0.5).value == pytest.approx(1.3)
+
+
+async def test_the_rubric_never_enters_the_transcript() -> None:
+    ears = Ears(menu=Choice(probabilities=(0, 0, 1), mass=1))
+    said = dialogue("hi", "Casino (1995).")
+    score = await LLMJudge(ears.engine(), CATALOGUE, ("casi",)).score(said, start=1, seed=1)
+    assert score.value == 2 and len(said) == 2 and said.messages[-1].text == "Casino (1995)."
+    assert len(ears.heard[0]) == 1 and "Recommender: Casino" not in ears.heard[0][0].content  # the reply stands apart from the chat
+
+
+async def test_the_grounded_judge_asks_only_where_rules_do_not_decide() -> None:
+    ears = Ears(menu=Choice(probabilities=(0, 1, 0), mass=1))
+    judge = GroundedJudge(LLMJudge(ears.engine(), CATALOGUE, ("casi",)), LINKER)
+    values = [
+        (await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=1)).value
+        for reply in ("Casino (1995)", "Heat (1995)", "What?")
+    ]
+    assert values == [2, 0, 0] and not ears.heard
+    assert (await judge.score(dialogue("hi", "Alien (1979)"), start=1, seed=1)).value == 1 and len(ears.heard) == 1
+
+
+async def test_the_profiler_reads_the_latest_message() -> None:
+    """Fault 3: the summary left out the seeker's latest message."""
+    ears = Ears("Wants something scary.")
+    profile = await LLMProfiler(ears.engine(), CatalogueProfiler(CATALOGUE, LINKER)).profile(
+        dialogue("hi", "Hello", "I love Alien (1979)"), seed=1
+    )
+    assert "I love Alien (1979)" in ears.heard[0][0].content
+    assert profile.summary == "Wants something scary." and profile.likes == ("alien",)
+
+
+def test_prompts_are_strict() -> None:
+    with pytest.raises(PromptError, match="missing items"):
+        render("recommender", item="film")
+    with pytest.raises(PromptError, match="unused colour"):
+        render("recommender", item="film", items="films", colour="red")
+    with pytest.raises(PromptError, match="no prompt"):
+        render("recomender")
+    assert set(digests()) == set(names()) >= {"recommender", "seeker", "judge", "profiler"}

@@ -1,0 +1,102 @@
+"""The house: imports only go down, there are no cycles, the core needs no torch, `--help` is quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
+
+LAYERS = (
+    ("types", "errors", "seeds", "progress", "prompts"),
+    ("jsonl", "engine", "titles", "words"),
+    ("rowmap", "models", "catalogue", "engines"),
+    ("linking", "cooccurrence", "doctor"),
+    ("roles",),
+    ("data", "conversation"),
+    ("preferences", "search", "training", "evaluation"),
+    ("config", "pipeline"),
+    ("assemble",),
+    ("stages",),
+    ("server",),
+    ("cli", "__main__"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Modules of the package that a file imports anywhere outside `if TYPE_CHECKING`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+    skipped = {
+        id(n) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for n in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("usbrec"):
+            module = node.module.removeprefix("usbrec").lstrip(".")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".lstrip(".")
+                found.add(inner if inner in known else module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("usbrec.") for alias in node.names if alias.name.startswith("usbrec.")}
+    return found - {""}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {name.split(".")[0] for name in modules() if name} - set(LEVEL) == set()
+
+
+def test_imports_go_down() -> None:
+    known, wrong = modules(), []
+    for name, path in known.items():
+        top = name.split(".")[0]
+        for other in imports(path, known):
+            target = other.split(".")[0]
+            if target != top and LEVEL[target] >= LEVEL[top] and not name == "":
+                wrong.append(f"{name} imports {other}")
+    assert wrong == []
+
+
+def test_no_cycles() -> None:
+    known = modules()
+    graph = {name: {other for other in imports(path, known) if other in known and other != name} for name, path in known.items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+    assert len(order) >= 30
+
+
+def test_the_core_imports_without_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None; sys.modules['peft'] = None\n"
+        "import usbrec.stages, usbrec.assemble, usbrec.cli, usbrec.evaluation.report, usbrec.engines, usbrec.config\n"
+        "print('ok')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = "import sys\nfrom usbrec.cli import app\nbad = {'torch', 'transformers', 'openvino_genai', 'matplotlib', 'scipy', 'openai', 'numpy'} & set(sys.modules)\nprint(sorted(bad))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout == "[]\n"
+    best = min(_seconds_of_help() for _ in range(3))
+    assert best < 0.5, f"usbrec --help took {best:.2f} s"
+
+
+def _seconds_of_help() -> float:
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "usbrec", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "evaluate" in done.stdout
+    return time.perf_counter() - began

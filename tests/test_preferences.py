@@ -1,0 +1,116 @@
+"""PODCS over the toy world: pairs known by hand."""
+
+from __future__ import annotations
+
+import pytest
+from toy import CATALOGUE, LINKER, Line, Parrot, example
+
+from usbrec import preferences
+from usbrec.engine import ChatMessage
+from usbrec.preferences import CandidateMaker, CandidateSet, PreferenceSettings, data_card, make_pairs
+from usbrec.roles.catalogue import CatalogueJudge
+
+HIT, LIKE, MISS = "Casino (1995).", "Collateral (2004)!", "Toy Story (1995)"
+
+
+def maker(samples: tuple[str, ...], **settings: object) -> CandidateMaker:
+    return CandidateMaker(
+        policy=Parrot(samples=samples),
+        seeker_for=lambda _: Line(),
+        judge_for=lambda targets: CatalogueJudge(CATALOGUE, LINKER, targets),
+        linker=LINKER,
+        settings=PreferenceSettings.model_validate({"k": 4, **settings}),
+        seed=0,
+    )
+
+
+async def rows_for(samples: tuple[str, ...], targets: tuple[str, ...] = ("casi",), **settings: object) -> list[preferences.PreferenceRow]:
+    make = maker(samples, **settings)
+    given = [example(targets=targets)]
+    return make_pairs(given, [await make(given[0])], make.settings)
+
+
+async def test_all_candidates_compete_not_only_the_last() -> None:
+    """Fault 1 of the released scripts: the list was emptied inside the sampling loop."""
+    (row,) = await rows_for((HIT, MISS, "Alien (1979)", "What?"))
+    assert row.pair is not None and row.pair.chosen == HIT and row.pair.rejected == MISS
+    assert {c.text for c in row.candidates} == {HIT, MISS, "Alien (1979)", "What?"}
+    assert [c.score.value for c in row.candidates if c.score] == [2, 0, 0, 0]
+
+
+async def test_paper_rule_chooses_the_human_where_no_candidate_hits() -> None:
+    (row,) = await rows_for((LIKE, MISS), targets=("casi",), pairing="paper")
+    assert row.pair is not None
+    assert (row.pair.chosen, row.pair.chosen_from) == ("You should see Casino (1995).", "human")
+    assert (row.pair.rejected, row.pair.rejected_from) == (LIKE, "policy")  # both score 0: the first is the worst
+
+
+async def test_paper_rule_rejects_the_human_where_no_candidate_is_bad() -> None:
+    (row,) = await rows_for((HIT,), pairing="paper")
+    assert row.pair is not None and (row.pair.chosen_from, row.pair.rejected_from) == ("policy", "human")
+
+
+async def test_paper_rule_same_sides_give_no_pair() -> None:
+    (row,) = await rows_for(("You should see Casino (1995).",), pairing="paper")
+    assert row.pair is None and row.outcome == "chosen and rejected are the same"
+
+
+async def test_equal_scores_give_no_pair() -> None:
+    (row,) = await rows_for((MISS, "Alien (1979)"))
+    assert row.pair is None and row.outcome == "all candidates score alike"
+
+
+async def test_margin() -> None:
+    samples, targets = (LIKE, MISS), ("heat",)  # Heat is in the context; Collateral is comparable with it: 1 against 0
+    (row,) = await rows_for(samples, targets=targets, pairing="margin", margin=1.5)
+    assert row.outcome == "difference below the margin"
+    (row,) = await rows_for(samples, targets=targets, pairing="margin", margin=1.0)
+    assert row.pair is not None and row.pair.chosen_score - row.pair.rejected_score == 1
+
+
+async def test_look_ahead_means_over_the_turns() -> None:
+    make = maker((LIKE,), turns=1)
+    found = await make(example(targets=("heat",)))
+    (candidate,) = found.candidates
+    assert candidate.score is not None and candidate.score.value == 0.5  # 1 now, then the greedy Toy Story: 0
+    assert [m.side for m in candidate.continuation] == ["seeker", "recommender"]
+
+
+async def test_novelty_breaks_ties_against_the_usual_item() -> None:
+    make = maker((LIKE, MISS), novelty=0.5)
+    given = [example(f"d{i}:1", targets=("heat",)) for i in range(3)]
+    sets = [await make(e) for e in given]
+    sets[2] = await maker((LIKE, "Casino (1995)", MISS), novelty=0.5)(given[2])
+    rows = make_pairs(given, sets, make.settings)
+    assert rows[2].pair is not None and rows[2].pair.chosen == "Casino (1995)"  # comparable too, and rarer
+
+
+def test_failed_dialogues_are_counted() -> None:
+    settings = PreferenceSettings()
+    rows = make_pairs([example()], [CandidateSet(key="d1:1", error="the engine died")], settings)
+    card = data_card(rows, settings)
+    assert rows[0].outcome == "failed" and card["outcomes"] == {"failed": 1} and card["pairs"] == 0
+
+
+def test_a_real_temperature_is_required() -> None:
+    """Fault 2: candidates at temperature 0.1 are near duplicates; at 0 they are one."""
+    with pytest.raises(ValueError, match="greater than 0"):
+        PreferenceSettings(temperature=0)
+    assert PreferenceSettings().temperature >= 0.3
+
+
+async def test_exports() -> None:
+    (row,) = await rows_for((HIT, MISS))
+    assert row.pair is not None
+    messages = [ChatMessage(role="system", content="S"), ChatMessage(role="user", content="U")]
+    assert preferences.to_trl(row.pair, messages) == {
+        "prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
+        "chosen": [{"role": "assistant", "content": HIT}],
+        "rejected": [{"role": "assistant", "content": MISS}],
+    }
+    assert preferences.to_llama_factory(row.pair, messages) == {
+        "system": "S",
+        "conversations": [{"from": "human", "value": "U"}],
+        "chosen": {"from": "gpt", "value": HIT},
+        "rejected": {"from": "gpt", "value": MISS},
+    }

@@ -1,0 +1,102 @@
+"""The resumable map: bounded, resumed by key, a failed row is a row, a fatal fault stops without losing rows."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from usbrec import jsonl
+from usbrec.errors import DataError, EngineReply, EngineUnavailable
+from usbrec.rowmap import map_rows
+from usbrec.types import Frozen
+
+
+class Row(Frozen):
+    key: str
+    square: int = 0
+    error: str = ""
+
+
+async def run(path: Path, work, sources=range(10), limit: int = 4) -> list[Row]:  # type: ignore[no-untyped-def]
+    return await map_rows(
+        list(sources), work, path=path, kind=Row, key=str, row_key=lambda r: r.key,
+        failed=lambda s, fault: Row(key=str(s), error=str(fault)), is_failed=lambda r: bool(r.error), label="t", limit=limit,
+    )  # fmt: skip
+
+
+async def square(n: int) -> Row:
+    await asyncio.sleep(0.001 * (n % 3))
+    return Row(key=str(n), square=n * n)
+
+
+async def test_rows_come_back_in_order_whoever_was_first(tmp_path: Path) -> None:
+    rows = await run(tmp_path / "r.jsonl", square)
+    assert [r.square for r in rows] == [n * n for n in range(10)]
+    assert jsonl.read(tmp_path / "r.jsonl", Row) == rows
+
+
+async def test_never_more_than_the_limit_at_once(tmp_path: Path) -> None:
+    now, most = 0, 0
+
+    async def work(n: int) -> Row:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.002)
+        now -= 1
+        return Row(key=str(n))
+
+    await run(tmp_path / "r.jsonl", work, range(20), limit=3)
+    assert most == 3
+
+
+async def test_an_interrupted_run_does_only_the_rest_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    await run(whole, square)
+    lines = whole.read_bytes().split(b"\n")
+    cut.write_bytes(b"\n".join([lines[7], lines[2], lines[5][:9]]))  # out of order, the last line torn
+    asked: list[int] = []
+
+    async def work(n: int) -> Row:
+        asked.append(n)
+        return await square(n)
+
+    await run(cut, work)
+    assert sorted(asked) == [0, 1, 3, 4, 5, 6, 8, 9]
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+async def test_a_failed_row_is_a_row_and_is_tried_again(tmp_path: Path) -> None:
+    async def moody(n: int) -> Row:
+        if n == 3:
+            raise EngineReply("nonsense")
+        return await square(n)
+
+    rows = await run(tmp_path / "r.jsonl", moody)
+    assert rows[3].error == "nonsense" and rows[4].square == 16
+    assert (await run(tmp_path / "r.jsonl", square))[3].square == 9
+
+
+async def test_a_fatal_fault_stops_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    async def dying(n: int) -> Row:
+        if n == 5:
+            raise EngineUnavailable("the endpoint is down", fix="start it")
+        return await square(n)
+
+    with pytest.raises(EngineUnavailable, match="down"):
+        await run(tmp_path / "r.jsonl", dying, limit=1)
+    assert [r.key for r in jsonl.read(tmp_path / "r.jsonl", Row)] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"key": "a"}\nnot json\n{"key": "b"}\n')
+    with pytest.raises(DataError) as fault:
+        jsonl.read(path, Row)
+    assert f"{path}:2" in str(fault.value)
+    path.write_text('{"key": "a"}\n{"kee": "b"}\n')
+    with pytest.raises(DataError) as fault:
+        jsonl.read(path, Row)
+    assert f"{path}:2" in str(fault.value)
