@@ -12,18 +12,19 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 
 LAYERS = (
-    ("types", "errors", "seeds", "progress", "prompts"),
-    ("jsonl", "engine", "titles", "words"),
-    ("rowmap", "models", "catalogue", "engines"),
-    ("linking", "cooccurrence", "doctor"),
-    ("roles",),
+    ("types", "errors", "seeds", "progress", "words"),
+    ("jsonl", "engine", "prompts", "titles"),
+    ("rowmap", "models", "catalogue"),
+    ("engines", "linking", "cooccurrence"),
+    ("doctor", "roles"),
     ("data", "conversation"),
     ("preferences", "search", "training", "evaluation"),
     ("config", "pipeline"),
     ("assemble",),
     ("stages",),
     ("server",),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -66,7 +67,7 @@ def test_imports_go_down() -> None:
         top = name.split(".")[0]
         for other in imports(path, known):
             target = other.split(".")[0]
-            if target != top and LEVEL[target] >= LEVEL[top] and not name == "":
+            if target != top and LEVEL[target] >= LEVEL[top] and name:
                 wrong.append(f"{name} imports {other}")
     assert wrong == []
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from usbrec.assemble import World
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Cooccurrence
 from usbrec.linking import Linker
@@ -53,9 +52,6 @@ def example(key: str = "d1:1", text: str = "I loved Heat (1995). What else is th
 
 
 EXAMPLES = tuple(example(f"d{i}:1") for i in range(4))
-WORLD = World(
-    splits={name: list(EXAMPLES) for name in ("train", "valid", "test")}, catalogue=CATALOGUE, linker=LINKER, cooccurrence=COOCCURRENCE
-)
 
 
 @dataclass

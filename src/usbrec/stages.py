@@ -45,6 +45,8 @@ class Loop:
         wanted = STAGES[: STAGES.index(last) + 1]
         marks: dict[str, str] = {}
         jsonl.write_json(self.run.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+        if self._trains("sft") and needs_model(last):
+            models.resolve(base_model(self.recipe))  # a model that is not there is said now, not after the first stage
         marks["prepare"] = await self.prepare()
         if self._trains("sft") and (needs_model(last)):
             marks["sft"] = await self.sft(marks)
@@ -94,7 +96,7 @@ class Loop:
             world = await asyncio.to_thread(self.world)
             rows = await imitation_rows(recipe, world, "train")
             held_out = await imitation_rows(recipe, world, "valid", limit=HELD_OUT_ROWS)
-            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(base_model(recipe)), folder)
+            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(base_model(recipe)).path, folder)
             return {"training": result.summary()}
 
         parts = {
@@ -123,7 +125,7 @@ class Loop:
             rng_of(recipe.seed, "held-out pairs").shuffle(pairs)
             held = min(HELD_OUT_ROWS, len(pairs) // 8)
             result = await asyncio.to_thread(
-                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(base_model(recipe)), self._adapter("sft"), folder
+                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(base_model(recipe)).path, self._adapter("sft"), folder
             )
             return {"training": result.summary()}
 
@@ -139,8 +141,10 @@ class Loop:
         recipe = self.recipe
         files = models.resolve(base_model(recipe))
         if files.gguf is None:
-            raise ConfigError(f"the base model {files.name} is no GGUF file, so its trained model cannot be merged for the embedded engine",
-                              fix="serve the adapter with vLLM and name it under engines.sft and engines.rl, or use a GGUF base model")  # fmt: skip
+            raise ConfigError(
+                f"the base model {files.name} is no GGUF file, so its trained model cannot be merged for the embedded engine",
+                fix="serve the adapter with vLLM and name it under engines.sft and engines.rl, or use a GGUF base model",
+            )
         base = files.gguf
 
         async def work(folder: Path) -> dict[str, Any]:

@@ -85,13 +85,13 @@ class Example(Frozen):
     reply_whole: bool = True
     language: str = "en"
 
-    @property
-    def leaked(self) -> bool:
-        """Set by `data`: see `Example.leaks`."""
-        return bool(self.leaks)
-
     leaks: tuple[str, ...] = ()
     """The targets that the dialogue already names."""
+
+    @property
+    def leaked(self) -> bool:
+        """Is a target named in the dialogue already?"""
+        return bool(self.leaks)
 
 
 class Profile(Frozen):
@@ -178,6 +178,7 @@ class Turn(Frozen):
 
     reply: str
     items: tuple[str, ...]
+    """The items of the reply that count, in order (at most `roles.catalogue.MAX_COUNTED_ITEMS`), named before or not."""
     scores: tuple[Score, ...]
     """One per judge, in the order of the recipe."""
     search: SearchTrace | None = None
@@ -197,4 +198,4 @@ class Outcome(Frozen):
     targets: tuple[str, ...]
     leaks: tuple[str, ...] = ()
     error: str = ""
-    """Why the row has no result; then `turns` holds what there was before the failure."""
+    """Why the row has no result; `turns` is then empty and the row is counted as failed."""

@@ -30,7 +30,7 @@ from usbrec.roles.llm import (
 class Ears:
     """Wraps a scripted engine and remembers every prompt."""
 
-    def __init__(self, *replies: str, menu: Choice | None = None) -> None:
+    def __init__(self, *replies: str, menu: Sequence[float] = ()) -> None:
         self.heard: list[list[ChatMessage]] = []
         self.menu = menu
         self.replies = replies
@@ -40,12 +40,11 @@ class Ears:
             self.heard.append(list(messages))
             return self.replies[index % len(self.replies)]
 
-        def choose(messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
+        def weigh(messages: Sequence[ChatMessage], options: Sequence[str]) -> Sequence[float]:
             self.heard.append(list(messages))
-            assert self.menu is not None
             return self.menu
 
-        return ScriptedEngine(speak, choose=choose)
+        return ScriptedEngine(speak, weights=weigh)
 
 
 def test_each_side_sees_itself_as_the_assistant() -> None:
@@ -142,7 +141,7 @@ def test_little_mass_on_the_menu_is_no_score() -> None:
 
 
 async def test_the_rubric_never_enters_the_transcript() -> None:
-    ears = Ears(menu=Choice(probabilities=(0, 0, 1), mass=1))
+    ears = Ears(menu=(0, 0, 1))
     said = dialogue("hi", "Casino (1995).")
     score = await LLMJudge(ears.engine(), CATALOGUE, ("casi",)).score(said, start=1, seed=1)
     assert score.value == 2 and len(said) == 2 and said.messages[-1].text == "Casino (1995)."
@@ -150,7 +149,7 @@ async def test_the_rubric_never_enters_the_transcript() -> None:
 
 
 async def test_the_grounded_judge_asks_only_where_rules_do_not_decide() -> None:
-    ears = Ears(menu=Choice(probabilities=(0, 1, 0), mass=1))
+    ears = Ears(menu=(0, 1, 0))
     judge = GroundedJudge(LLMJudge(ears.engine(), CATALOGUE, ("casi",)), LINKER)
     values = [
         (await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=1)).value

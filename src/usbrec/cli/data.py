@@ -96,8 +96,12 @@ def check(
     elif (folder / "id2info.json").exists():
         films = "opendialkg" if _has_year(folder / "id2info.json") else "redial"
         findings = checking.check_corpus(films, (opendialkg if films == "opendialkg" else redial).read(folder))
+    elif (folder / "train_data.jsonl").exists():
+        findings = checking.check_corpus("redial", redial.read(folder))
     else:
-        raise DataError("there is neither catalogue.jsonl nor id2info.json", where=str(folder), fix="give a data folder")
+        raise DataError(
+            "there is neither catalogue.jsonl nor id2info.json nor train_data.jsonl", where=str(folder), fix="give a data folder"
+        )
     if json_:
         linking = {name: quality.as_card() for name, quality in findings.linking.items()}
         result = {"kind": findings.kind, "faults": findings.faults, "splits": findings.splits, "linking": linking}

@@ -65,13 +65,12 @@ def _go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, 
 def _print_report(folder: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from usbrec.evaluation import report
+    from usbrec.evaluation import report, tables
 
-    path = folder / "report" / "report.json"
     if as_json:
-        typer.echo(path.read_text(encoding="utf-8"))
+        typer.echo((folder / "report" / "report.json").read_text(encoding="utf-8"))
         return
-    Console().print(report.arms_table(report.load(path)))
+    Console().print(tables.arms_table(report.read_report(folder)))
     typer.echo(f"report: {folder / 'report' / 'report.html'}")
 
 

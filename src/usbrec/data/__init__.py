@@ -16,8 +16,8 @@ from pydantic import Field
 
 from usbrec import __version__
 from usbrec.cooccurrence import Likes
-from usbrec.data import custom, opendialkg, redial
-from usbrec.data.corpus import Corpus
+from usbrec.data import custom, opendialkg, redial, redial_raw
+from usbrec.data.corpus import Corpus, find_folder
 from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
 from usbrec.data.quality import measure_rows
 from usbrec.data.rows import RawRow, Tally, examples_of
@@ -82,8 +82,9 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
 
 
 def _folder(kind: str, data_dir: Path | None) -> Path:
-    from usbrec.data.corpus import find_folder
-
+    for each in (data_dir / kind, data_dir) if data_dir else ():
+        if (each / redial_raw.FILES[0]).exists():
+            return each
     return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
 
 

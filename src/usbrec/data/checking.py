@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def check_prepared(folder: Path) -> Findings:
                 found.faults.append(f"{where}: the key occurs in {seen[row.key]} too")
             seen[row.key] = split
         found.splits[split] = _facts(rows[split], rows["train"] if split != "train" else [])
-        found.linking[split] = measure(((row.reply, set(row.targets)) for row in rows[split] if row.reply_whole), linker)
+        found.linking[split] = measure(_marked(rows[split], catalogue), linker)
     return found
 
 
@@ -81,6 +82,11 @@ def _facts(rows: list[Example], train: list[Example]) -> dict[str, Any]:
         "rows with a leak": sum(row.leaked for row in rows),
         "dialogues with rows in train too": len(shared_dialogues(rows, train)),
     }
+
+
+def _marked(rows: list[Example], catalogue: Catalogue) -> Iterator[tuple[str, set[str]]]:
+    """Whole replies with the targets that the catalogue knows."""
+    return ((row.reply, {each for each in row.targets if each in catalogue}) for row in rows if row.reply and row.reply_whole)
 
 
 def _rows(path: Path, kind: type[Any], found: Findings) -> list[Any]:

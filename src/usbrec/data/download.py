@@ -18,7 +18,6 @@ from usbrec.errors import DataError, StorageError
 from usbrec.types import Frozen
 
 ATTEMPTS = 3
-BLOCK = 1 << 16
 
 
 class Remote(Frozen):
@@ -138,7 +137,7 @@ def _continue(url: str, part: Path) -> bool:
             start = 0
         expected = answer.headers.get("content-length")
         with part.open("ab" if start else "wb") as file:
-            for block in answer.iter_raw(BLOCK):
+            for block in answer.iter_raw():
                 file.write(block)
     return expected is None or part.stat().st_size == start + int(expected)
 

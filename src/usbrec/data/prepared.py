@@ -1,9 +1,9 @@
 """The prepared folder: what every later stage reads, whatever the corpus was.
 
-    catalogue.jsonl              Item rows
-    train, valid, test .jsonl    Example rows
-    likes.jsonl                  Likes rows: what each training dialogue liked, or named where nothing says what was liked
-    card.json                    where it came from, what was mended, and what was left out
+catalogue.jsonl              Item rows
+train, valid, test .jsonl    Example rows
+likes.jsonl                  Likes rows: what each training dialogue liked, or named where nothing says what was liked
+card.json                    where it came from, what was mended, and what was left out
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ReDial (Li et al., NeurIPS 2018; CC BY 4.0) in the processed form of iEvaLM-CRS (MIT).
+"""ReDial (Li et al., NeurIPS 2018; CC BY 4.0) in the processed form of iEvaLM-CRS (MIT), or as published (`redial_raw`).
 
 Titles carry their years, as "Title (Year)".  The catalogue lists some films twice, as "Moana" and as "Moana (2016)", with one IMDb id:
 such twins become one item.  A few metadata are wrong (one IMDb id under different titles): they are kept, and counted.
@@ -14,6 +14,7 @@ from typing import Any
 
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
+from usbrec.data import redial_raw
 from usbrec.data.corpus import Corpus, Liked, digests, find_folder, read_info
 from usbrec.data.rows import Reading, read_rows
 from usbrec.errors import DataError
@@ -33,6 +34,9 @@ def read(data_dir: Path | None) -> Corpus:
     Raises:
         DataError: a file is missing or broken.
     """
+    for each in (data_dir / "redial", data_dir) if data_dir else ():
+        if all((each / name).exists() for name in redial_raw.FILES):
+            return redial_raw.read(each, LICENCE)
     folder = find_folder("redial", data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
     train = next((folder / name for name in TRAIN if (folder / name).exists()), None)
     if train is None:

@@ -29,9 +29,7 @@ def by_dialogue(rows: Iterable[Row], seed: int) -> dict[str, list[Row]]:
     rows = list(rows)
     dialogues = sorted({row.dialogue_id for row in rows}, key=lambda each: (seed_of(seed, "split", each), each))
     first, second = round(len(dialogues) * SHARES["train"]), round(len(dialogues) * (SHARES["train"] + SHARES["valid"]))
-    place = {
-        dialogue: "train" if index < first else "valid" if index < second else "test" for index, dialogue in enumerate(dialogues)
-    }
+    place = {dialogue: "train" if index < first else "valid" if index < second else "test" for index, dialogue in enumerate(dialogues)}
     split: dict[str, list[Row]] = {name: [] for name in SHARES}
     for row in rows:
         split[place[row.dialogue_id]].append(row)

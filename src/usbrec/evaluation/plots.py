@@ -6,6 +6,7 @@ takes the colour of the text around it.
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -171,10 +172,10 @@ def _band(axes: Axes, shown: Sequence[tuple[str, Measure]]) -> None:
 
 
 def _end(shown: Sequence[tuple[str, Measure]], limits: tuple[float, float]) -> float:
-    """Where the axis ends: the metric's limit, or nearer where nothing but the ceiling lies in the upper half (it becomes an arrow)."""
+    """Where the axis ends: the metric's limit, or nearer where only the ceiling lies beyond a quarter of it (as an arrow)."""
     others = [value for arm, m in shown if kind_of(arm) != "ceiling" for value in (m.mean, m.high) if value is not None]
     highest = max(others, default=limits[1])
-    return limits[1] if highest > limits[1] / 2 or highest <= 0 else 1.3 * highest
+    return limits[1] if highest > limits[1] / 4 or highest <= 0 else 1.3 * highest
 
 
 def _label_rows(axes: Axes, names: Sequence[str], values: Sequence[str]) -> None:
@@ -249,5 +250,4 @@ def _svg(make: Callable[[float], Figure], width: float, name: str, title: str) -
     text = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font: \1px system-ui, 'DejaVu Sans', sans-serif", text)
     text = text.replace(f"stroke: {_FAINT}", "stroke: currentColor; stroke-opacity: 0.22")
     text = text.replace(_INK, "currentColor").replace(_FAINT, "currentColor")
-    escaped = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escaped}" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

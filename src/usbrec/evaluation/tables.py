@@ -53,7 +53,7 @@ def label(arm: str) -> str:
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     """A number, or a dash for one that does not exist."""
-    return "–" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+    return "–" if value is None else f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
 def spread(measure: Measure | None, digits: int = 3) -> str:

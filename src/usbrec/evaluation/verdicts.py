@@ -65,9 +65,10 @@ def sentence(found: Comparison) -> str:
 
 
 def _span(found: Comparison) -> str:
+    diff = round(found.diff or 0.0, 3) + 0.0
     if found.low is None or found.high is None:
-        return f"{found.diff:+.3f} (no interval)"
-    return f"{found.diff:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+        return f"{diff:+.3f} (no interval)"
+    return f"{diff:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def warnings(arms: Mapping[str, ArmMetrics], judges: Sequence[str], outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:

@@ -32,9 +32,26 @@ import ahocorasick
 from rapidfuzz import fuzz, process
 
 from usbrec.catalogue import Catalogue
+from usbrec.linking.writing import (
+    BEFORE,
+    COMMON,
+    GENERIC,
+    SMALL,
+    TOP,
+    Span,
+    by_length,
+    capitals_tell,
+    closing,
+    ends_longer_name,
+    in_longer_name,
+    in_quotes,
+    stems,
+    year_after,
+)
 from usbrec.titles import ARTICLES, Word, keys_of, parts_of, split_name, words_of
 from usbrec.types import Dialogue, Frozen, Item
-from usbrec.words import VERY_COMMON, WORDS
+
+__all__ = ["COMMON", "GENERIC", "Linker", "Mention"]
 
 REPAIR_YEARS = 2
 """A title that several films share is repaired to the nearest year within so many."""
@@ -43,24 +60,6 @@ REPAIR_LIKENESS = 92.0
 SHORTEST_REPAIR = 6
 LONGEST_REPAIR = 8
 """Misspelt titles have at least so many characters and at most so many words."""
-
-COMMON = frozenset(WORDS)
-TOP = frozenset(WORDS[:VERY_COMMON])
-_ENDINGS = (("ies", "y"), ("es", ""), ("s", ""), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"))
-_GENERIC = """
-action adventure animated animation anime biography biopic classic comedies comedy cartoon crime documentary drama dramas family fantasy
-fiction film films funny history historical horror kids love movie movies music musical musicals mystery romance romantic romcom sad
-scary sci science scifi series short sport sports superhero suspense thriller thrillers tv war western westerns hi hello yes no thanks
-"""
-_BEFORE = "seen saw watch watched watching called titled directed recommend movie film"
-_AFTER = "stars starred starring"
-_SMALL = "a an and as at by for from in is it of on or the to with"
-GENERIC = frozenset(_GENERIC.split())
-SMALL = frozenset(_SMALL.split())
-BEFORE = frozenset(_BEFORE.split())
-"""After one of these words a capital tells a title even of a very common word: "have you seen Her?"."""
-AFTER = frozenset(_AFTER.split())
-"""Before one of these words a capital tells a title even where a sentence begins: "Speed stars ..."."""
 
 _LOWER = re.compile(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])")
 
@@ -79,15 +78,6 @@ class Mention(Frozen):
     """The year was wrong or the title misspelt."""
     candidates: tuple[str, ...] = ()
     """Where `item` is None: the items that could be meant, at least two."""
-
-
-class _Span(NamedTuple):
-    first: int
-    last: int
-    key: str
-    year: int | None
-    bracketed: bool
-    end: int
 
 
 class _Key(NamedTuple):
@@ -179,22 +169,22 @@ class Linker:
             return "quoted"
         if len(core) == 1:
             word = core[0]
-            if len(words) == 1 and _stems(word) & TOP:
+            if len(words) == 1 and stems(word) & TOP:
                 return "quoted"
             return "written" if alias or self._common(word) or word in self._people or len(word) <= 3 or word in GENERIC else "free"
-        if all(word in GENERIC or word in SMALL or word in self._people or _stems(word) & TOP for word in core):
+        if all(word in GENERIC or word in SMALL or word in self._people or stems(word) & TOP for word in core):
             return "written" if len(words) < 5 else "free"
         plain = all(word in GENERIC or word in SMALL or self._common(word) for word in core)
         return "written" if plain and len(words) <= (3 if alias else 2) else "free"
 
     def _common(self, word: str) -> bool:
-        return bool(_stems(word) & COMMON) or word in self._prose
+        return bool(stems(word) & COMMON) or word in self._prose
 
     def _find(self, text: str) -> tuple[Mention, ...]:
         words = words_of(text)
         if not words:
             return ()
-        spans = sorted(self._spans(text, words), key=_rank)
+        spans = sorted(self._spans(text, words), key=by_length)
         taken = [False] * len(words)
         found: list[Mention] = []
         for span in spans:
@@ -208,7 +198,7 @@ class Linker:
             found.extend(self._misspelt(text, words, taken))
         return tuple(sorted(found, key=lambda mention: mention.start))
 
-    def _spans(self, text: str, words: Sequence[Word]) -> list[_Span]:
+    def _spans(self, text: str, words: Sequence[Word]) -> list[Span]:
         haystack = " " + " ".join(word.form for word in words) + " "
         starts: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -220,11 +210,11 @@ class Linker:
         spans = []
         for end, key in self._automaton.iter(haystack):
             last = ends[end]
-            year, bracketed, stop = _year_after(text, words, last)
-            spans.append(_Span(starts[end - len(key)], last, key, year, bracketed, stop))
+            year, bracketed, stop = year_after(text, words, last)
+            spans.append(Span(starts[end - len(key)], last, key, year, bracketed, stop))
         return spans
 
-    def _resolve(self, text: str, words: Sequence[Word], span: _Span) -> Mention | None:
+    def _resolve(self, text: str, words: Sequence[Word], span: Span) -> Mention | None:
         entry = self._keys[span.key]
         start = words[span.first].start
 
@@ -241,34 +231,34 @@ class Linker:
                 same = self._same_but_article(span.key, span.year)
             if same:
                 return mention(same, span.end)
-            if span.bracketed and not _longer_name(text, words, span, entry):
-                return mention(*self._repair(entry.items, span.year, span.end)[:2], repaired=entry.items[0].year is not None)
+            whole = span.last > span.first and bool(entry.exact)
+            if span.bracketed and (whole or not ends_longer_name(text, words, span)):
+                return mention(self._nearest(entry.items, span.year), span.end, repaired=entry.items[0].year is not None)
         if not self._looks_titled(text, words, span, entry):
             return None
         return mention(entry.items, words[span.last].end)
 
-    def _repair(self, items: Sequence[Item], year: int, end: int) -> tuple[Sequence[Item], int]:
-        if len(items) == 1:
-            return items, end
+    def _nearest(self, items: Sequence[Item], year: int) -> Sequence[Item]:
+        """The only item, or the one nearest to the year where that is near enough and no other is as near; else all of them."""
         near = sorted((abs(item.year - year), item.id) for item in items if item.year is not None)
-        if near and near[0][0] <= REPAIR_YEARS and (len(near) == 1 or near[1][0] > near[0][0]):
-            return [self.catalogue[near[0][1]]], end
-        return items, end
+        if len(items) > 1 and near and near[0][0] <= REPAIR_YEARS and (len(near) == 1 or near[1][0] > near[0][0]):
+            return [self.catalogue[near[0][1]]]
+        return items
 
     def _same_but_article(self, key: str, year: int) -> list[Item]:
-        """"the ring", 1998 -> "Ring (1998)": a right year counts for more than an article."""
+        """ "the ring", 1998 -> "Ring (1998)": a right year counts for more than an article."""
         first, _, rest = key.partition(" ")
         entry = self._keys.get(rest) if first in ARTICLES else None
         return [item for item in entry.exact if item.year == year] if entry else []
 
-    def _looks_titled(self, text: str, words: Sequence[Word], span: _Span, entry: _Key) -> bool:
+    def _looks_titled(self, text: str, words: Sequence[Word], span: Span, entry: _Key) -> bool:
         """The table of the module's docstring, for a title without a year."""
         if entry.tier == "generic":
             return False
-        if _quoted(text, words, span):
+        if in_quotes(text, words, span):
             return True
         single = sum(word.form not in ARTICLES for word in words[span.first : span.last + 1]) <= 1
-        if single and _in_longer_name(text, words, span, self._people):
+        if single and in_longer_name(text, words, span, self._people):
             return False
         if entry.tier == "free":
             return True
@@ -276,8 +266,8 @@ class Linker:
             return False
         if entry.tier == "quoted":
             cued = span.first > 0 and words[span.first - 1].form in BEFORE and not span.key.isdigit()
-            return cued and _capitals_tell(text, words, span)
-        return _capitals_tell(text, words, span)
+            return cued and capitals_tell(text, words, span)
+        return capitals_tell(text, words, span)
 
     @cached_property
     def _by_year(self) -> dict[int, dict[str, dict[str, Item]]]:
@@ -298,7 +288,7 @@ class Linker:
                 if hit and len(written) >= SHORTEST_REPAIR and (best is None or hit[1] > best[0]):
                     best = (hit[1], first, titles[hit[0]])
             if best is not None:
-                start, end = words[best[1]].start, _closing(text, word.end)
+                start, end = words[best[1]].start, closing(text, word.end)
                 yield Mention(start=start, end=end, text=text[start:end], item=best[2].id, repaired=True)
 
     def _revealing(self, text: str, targets: Sequence[str]) -> list[tuple[int, int]]:
@@ -323,23 +313,10 @@ class Linker:
             last = first + len(wanted) - 1
             if list(forms[first : last + 1]) != wanted:
                 continue
-            year, bracketed, end = _year_after(text, words, last)
-            span = _Span(first, last, key, year, bracketed, end)
-            if not bare or bracketed or len(forms) == len(wanted) or _quoted(text, words, span) or _capitals_tell(text, words, span):
+            year, bracketed, end = year_after(text, words, last)
+            span = Span(first, last, key, year, bracketed, end)
+            if not bare or bracketed or len(forms) == len(wanted) or in_quotes(text, words, span) or capitals_tell(text, words, span):
                 yield words[first].start, end
-
-
-def _rank(span: _Span) -> tuple[int, int, bool, int]:
-    """Longer titles first, by words that are no articles."""
-    words = span.key.split()
-    return -sum(word not in ARTICLES for word in words), -len(words), not span.bracketed, span.first
-
-
-@lru_cache(maxsize=65536)
-def _stems(word: str) -> frozenset[str]:
-    """The word itself and what it may be an inflection of."""
-    cut = {word[: -len(end)] + instead for end, instead in _ENDINGS if word.endswith(end) and len(word) - len(end) >= 3}
-    return frozenset({word, *cut})
 
 
 def _people_words(catalogue: Catalogue) -> frozenset[str]:
@@ -370,78 +347,10 @@ def _by_year(catalogue: Catalogue) -> dict[int, dict[str, dict[str, Item]]]:
     return {year: dict(letters) for year, letters in table.items()}
 
 
-def _year_after(text: str, words: Sequence[Word], last: int) -> tuple[int | None, bool, int]:
-    """(the year written right after word `last`, is it in brackets, where the title with its year ends)."""
-    end = words[last].end
-    if last + 1 < len(words):
-        word = words[last + 1]
-        gap = text[end : word.start]
-        if len(word.form) == 4 and word.form.isdigit() and 1870 <= int(word.form) <= 2039 and not gap.strip(" ,\"'”’*_!?.([-–"):
-            bracketed = "(" in gap or "[" in gap
-            return int(word.form), bracketed, _closing(text, word.end) if bracketed else word.end
-    return None, False, end
-
-
-def _closing(text: str, end: int) -> int:
-    found = re.compile(r"[^()\[\]]{0,12}[)\]]").match(text, end)
-    return found.end() if found else end
-
-
 def _take(taken: list[bool], words: Sequence[Word], mention: Mention) -> None:
     for index, word in enumerate(words):
         if mention.start <= word.start < mention.end:
             taken[index] = True
-
-
-def _capital(text: str, word: Word) -> bool:
-    return text[word.start].isupper() or text[word.start].isdigit()
-
-
-def _opens_sentence(text: str, words: Sequence[Word], index: int) -> bool:
-    if index == 0:
-        return True
-    return any(mark in text[words[index - 1].end : words[index].start] for mark in ".!?\n:;…")
-
-
-def _quoted(text: str, words: Sequence[Word], span: _Span) -> bool:
-    before, after = text[: words[span.first].start][-1:], text[words[span.last].end :].lstrip(",.!?")[:1]
-    return before in ('"', "“", "'", "‘", "*", "_") and after in ('"', "”", "'", "’", "*", "_") and bool(before) and bool(after)
-
-
-def _in_longer_name(text: str, words: Sequence[Word], span: _Span, people: frozenset[str]) -> bool:
-    """Is a title of one word part of a longer name or compound, as in "Emma Watson", "Owen Wilson" or "J-Lo"?"""
-    word, last = words[span.first], words[span.last]
-    before = words[span.first - 1] if span.first > 0 else None
-    after = words[span.last + 1] if span.last + 1 < len(words) else None
-    if (before and text[before.end : word.start] == "-") or (after and text[last.end : after.start] == "-"):
-        return True
-    if not _capital(text, last):
-        return False
-    if before and _capital(text, before) and text[before.end : word.start] == " ":
-        known = before.form in COMMON or _opens_sentence(text, words, span.first - 1)
-        if before.form in people or not known:
-            return True
-    return bool(after and text[last.end : after.start] == " " and _capital(text, after) and after.form not in SMALL and after.form != "i")
-
-
-def _longer_name(text: str, words: Sequence[Word], span: _Span, entry: _Key) -> bool:
-    """Is "Alone (2007)" only the end of "Home Alone (2007)"?  Then a wrong year repairs nothing."""
-    if span.first == 0 or (span.last > span.first and entry.exact):
-        return False
-    before, word = words[span.first - 1], words[span.first]
-    return text[before.end : word.start] in (" ", "-") and _capital(text, before) and not _opens_sentence(text, words, span.first - 1)
-
-
-def _capitals_tell(text: str, words: Sequence[Word], span: _Span) -> bool:
-    """Are the title's words written with capitals, one of them where a sentence does not begin, in a text that is not all capitals?"""
-    core = [index for index in range(span.first, span.last + 1) if words[index].form not in SMALL] or [span.last]
-    if not all(_capital(text, words[index]) for index in core):
-        return False
-    cued = span.last + 1 < len(words) and words[span.last + 1].form in AFTER
-    if not cued and all(_opens_sentence(text, words, index) or words[index].form in ("i", "im") for index in core):
-        return False
-    others = [word for index, word in enumerate(words) if not span.first <= index <= span.last and word.form.isalpha()]
-    return len(others) < 3 or any(not _capital(text, word) for word in others)
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -1,0 +1,86 @@
+"""Engines: what implements `usbrec.engine.Engine`, and `connect`, the only place that chooses among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from usbrec.engine import Engine
+from usbrec.types import Frozen
+
+
+class EngineConfig(Frozen):
+    """One engine of a recipe."""
+
+    kind: Literal["openvino", "openai", "scripted"] = "openvino"
+    """`openvino`: the embedded engine; `openai`: an OpenAI-compatible endpoint; `scripted`: a fake for tests and demos."""
+    model: str = "smollm2-135m-instruct"
+    """A known model or a path; for `openai`, the name that the endpoint knows."""
+    precision: Literal["fast", "bf16", "exact"] = "fast"
+    """Of the embedded engine.  `fast`: a reply may change with what else is in the batch; `exact`: float32, about twice the work,
+    and a reply depends on its prompt and seed alone."""
+    weights: Literal["q8_0", "as-is"] = "q8_0"
+    """Of the embedded engine.  `q8_0`: 4-bit GGUF types that OpenVINO would round coarsely are first turned into 8-bit ones, once."""
+    cache_gb: int = Field(default=2, ge=1)
+    """Of the embedded engine: memory for attention keys and values, prefix cache included."""
+    threads: int | None = Field(default=None, ge=1)
+    """Of the embedded engine; null for all cores."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Of an endpoint."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Of an endpoint: the environment variable that holds the key.  The key itself is never written anywhere."""
+    concurrency: int = Field(default=64, ge=1)
+    """Most calls under way at once."""
+    timeout_seconds: float = Field(default=300, gt=0)
+    """An endpoint's answer, or a sign of life of the embedded engine, must come within this time."""
+    retries: int = Field(default=5, ge=0)
+    """Of an endpoint: how often a call is asked again after 429, 5xx, a timeout or a cut connection."""
+    votes: int = Field(default=16, ge=1)
+    """Of an endpoint without log-probabilities: `choose` draws so many replies instead."""
+    replies: tuple[str, ...] = ("Have you seen Heat (1995)?",)
+    """Of `scripted`: its lines; greedily the first, else one drawn by the seed."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that change what is said: for fingerprints."""
+        keys = {
+            "openvino": ("kind", "model", "precision", "weights"),
+            "openai": ("kind", "model", "base_url", "votes"),
+            "scripted": ("kind", "model", "replies"),
+        }[self.kind]
+        return self.model_dump(mode="json", include=set(keys))
+
+
+def connect(config: EngineConfig, ledger: Path | None = None) -> Engine:
+    """The engine of a config, not yet started: it starts at its first call.
+
+    Args:
+        config: which engine, and how.
+        ledger: an SQLite file that records every call and answers repeated ones; None for neither.
+    """
+    engine = _engine(config)
+    if ledger is None:
+        return engine
+    from usbrec.engines.ledger import LedgerEngine
+
+    return LedgerEngine(engine, ledger)
+
+
+def _engine(config: EngineConfig) -> Engine:
+    if config.kind == "scripted":
+        from usbrec.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(config.replies)
+    if config.kind == "openai":
+        from usbrec.engines.openai import OpenAIEngine, OpenAISettings
+
+        return OpenAIEngine(OpenAISettings(**_shared(config, OpenAISettings)))
+    from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
+
+    return OpenVINOEngine(config.model, OpenVINOSettings(**_shared(config, OpenVINOSettings)))
+
+
+def _shared(config: EngineConfig, settings: type[Frozen]) -> dict[str, Any]:
+    """The fields that a config and an engine's settings have in common."""
+    return {key: value for key, value in config.model_dump().items() if key in settings.model_fields}

@@ -1,0 +1,323 @@
+"""The embedded engine: OpenVINO GenAI on the CPU, in a supervised child process.
+
+This is the parent's side.  It starts the child at the first call, sends requests as JSON lines, matches the answers by number, and starts
+the child again when it dies, asking again whatever was under way: a native crash costs a restart, not the run.  A sample depends only on
+prompt, settings and its own seed, so what is asked again comes out the same.  `stats` counts what was done.
+
+A caller who is cancelled cancels the generation.  A child that says nothing for `timeout_seconds` while it has work is killed and started
+again.  After three deaths in a row without a single answer the engine gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from usbrec import models
+from usbrec.engine import ChatMessage, Choice, Completion, Sampling
+from usbrec.engines.stats import EngineStats
+from usbrec.errors import EngineError, EngineUnavailable, ModelError, Unsupported, UsbrecError
+from usbrec.seeds import seed_of
+from usbrec.types import Frozen
+
+Precision = Literal["fast", "bf16", "exact"]
+_LINE_LIMIT = 64 << 20
+_DEATHS = 3
+
+
+class OpenVINOSettings(Frozen):
+    """How the embedded engine computes."""
+
+    precision: Precision = "fast"
+    """`fast`: dynamic 8-bit activations; `bf16`: no such rounding; `exact`: float32 throughout (METHOD 5 gives the differences)."""
+    weights: Literal["q8_0", "as-is"] = "q8_0"
+    """`q8_0`: tensor types that OpenVINO does not read faithfully are rewritten once (`usbrec.engines.rendition`)."""
+    cache_gb: int = Field(default=2, ge=1)
+    """Memory for attention keys and values, in GB; prefixes of earlier prompts stay in it."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; null for all cores."""
+    max_batch: int = Field(default=256, ge=1)
+    """Most sequences in one step."""
+    max_batched_tokens: int = Field(default=1024, ge=1)
+    """Most tokens in one step: prompts longer than this are read in several steps."""
+    concurrency: int = Field(default=64, ge=1)
+    """Most calls under way; further callers wait."""
+    timeout_seconds: float = Field(default=300, gt=0)
+    """A child silent for so long while it has work is restarted."""
+
+    def properties(self) -> dict[str, Any]:
+        """The plugin's properties."""
+        exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+        half = {"INFERENCE_PRECISION_HINT": "bf16", "KV_CACHE_PRECISION": "bf16", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+        chosen: dict[str, Any] = {"fast": {}, "bf16": half, "exact": exact}[self.precision]
+        return chosen | ({"INFERENCE_NUM_THREADS": self.threads} if self.threads else {})
+
+
+@dataclass
+class _Call:
+    line: dict[str, Any]
+    answer: asyncio.Future[dict[str, Any]]
+    pieces: asyncio.Queue[str | None] | None = None
+    heard: str = ""
+
+
+@dataclass
+class OpenVINOEngine:
+    """A GGUF file or an OpenVINO IR folder, behind the two verbs.  Belongs to the event loop of its first call."""
+
+    model: str
+    """A known model, or a path."""
+    settings: OpenVINOSettings = field(default_factory=OpenVINOSettings)
+    stats: EngineStats = field(default_factory=EngineStats)
+
+    def __post_init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+        self._next, self._deaths, self._closed = 0, 0, False
+        self._child: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._stderr: deque[str] = deque(maxlen=20)
+        self._starting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(self.settings.concurrency)
+
+    @cached_property
+    def files(self) -> models.ModelFiles:
+        """Raises ModelError where the model is not there."""
+        return models.resolve(self.model)
+
+    @property
+    def name(self) -> str:
+        how = self.settings.precision if self.settings.weights == "q8_0" else f"{self.settings.precision}:as-is"
+        return f"openvino:{self.files.name}@{self.files.digest[:12]}:{how}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child, while it runs."""
+        return self._child.pid if self._child and self._child.returncode is None else None
+
+    # ---- the verbs -------------------------------------------------------------------------------------------------------------
+
+    async def chat(self, messages: Sequence[ChatMessage], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        answer = await self._ask(_chat_line(messages, n, sampling))
+        completions = [Completion(**sample) for sample in answer["samples"]]
+        if sampling.temperature == 0:
+            completions *= n
+        self.stats.count(completions)
+        return completions
+
+    async def stream(self, messages: Sequence[ChatMessage], *, sampling: Sampling) -> AsyncIterator[str]:
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        task = asyncio.ensure_future(self._ask({**_chat_line(messages, 1, sampling), "stream": True}, pieces))
+        task.add_done_callback(lambda _: pieces.put_nowait(None))
+        said = ""
+        try:
+            while (heard := await pieces.get()) is not None:
+                if len(heard) > len(said):
+                    piece, said = _more(said, heard), heard
+                    yield piece
+            sample = (await task)["samples"][0]
+            if piece := _more(said, sample["text"]):
+                yield piece
+            self.stats.count([Completion(**sample)])
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, UsbrecError):
+                await task
+
+    async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
+        answer = await self._ask({"op": "choose", "messages": _plain(messages), "options": list(options)})
+        choice = answer["choice"]
+        self.stats.prompt_tokens += choice["prompt_tokens"]
+        shares = [math.exp(value) for value in choice["logprobs"]]
+        mass = sum(shares)
+        note = "" if choice["exact"] else "an option is not among the most probable tokens: its probability is an upper bound"
+        return Choice(probabilities=tuple(s / mass for s in shares), mass=min(mass, 1.0), exact=choice["exact"], note=note)
+
+    async def close(self) -> None:
+        self._closed = True
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            assert child.stdin is not None
+            child.stdin.close()
+            try:
+                await asyncio.wait_for(child.wait(), 5)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+        if self._reader is not None:
+            await asyncio.gather(self._reader, return_exceptions=True)
+            self._reader = None
+        self._fail(EngineError("the engine was closed"))
+
+    # ---- calls -----------------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, line: dict[str, Any], pieces: asyncio.Queue[str | None] | None = None) -> dict[str, Any]:
+        async with self._slots:
+            await self._start()
+            self._next += 1
+            number = self._next
+            call = _Call({**line, "id": number}, asyncio.get_running_loop().create_future(), pieces)
+            self._calls[number] = call
+            try:
+                with self.stats.call():
+                    self._send(call.line)
+                    answer = await call.answer
+            except asyncio.CancelledError:
+                self._send({"op": "cancel", "id": number})
+                raise
+            finally:
+                self._calls.pop(number, None)
+        if "error" in answer:
+            kind = Unsupported if "one token" in answer["error"] else EngineError
+            raise kind(answer["error"], where=self.files.name)
+        return answer
+
+    def _send(self, line: dict[str, Any]) -> None:
+        child = self._child
+        if child is not None and child.stdin is not None and not child.stdin.is_closing():
+            with contextlib.suppress(ConnectionError):
+                child.stdin.write((json.dumps(line) + "\n").encode())
+
+    def _fail(self, fault: EngineError) -> None:
+        for call in self._calls.values():
+            if not call.answer.done():
+                call.answer.set_exception(fault)
+
+    # ---- the child -------------------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if self._closed:
+                raise EngineError("the engine was closed")
+            if self._child is None:
+                await self._spawn()
+                self._reader = asyncio.create_task(self._supervise())
+
+    async def _spawn(self) -> None:
+        files = await asyncio.to_thread(lambda: self.files)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "usbrec.engines.openvino_worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=_LINE_LIMIT,
+        )  # fmt: skip
+        self._child = child
+        settings = self.settings
+        self._send({
+            "path": str(files.path), "digest": files.digest, "weights": settings.weights, "cache_gb": settings.cache_gb, "max_batch": settings.max_batch,
+            "max_batched_tokens": settings.max_batched_tokens, "properties": settings.properties(),
+        })  # fmt: skip
+        self._drain = asyncio.create_task(self._hear_stderr(child))
+        assert child.stdout is not None
+        try:
+            first = await child.stdout.readline()
+        except BaseException:
+            self._child = None
+            child.kill()
+            raise
+        line = json.loads(first) if first.endswith(b"\n") else {}
+        if "ready" not in line:
+            await child.wait()
+            await asyncio.gather(self._drain, return_exceptions=True)
+            self._child = None
+            self._refuse(line.get("fatal"), child.returncode)
+
+    def _refuse(self, fatal: str | None, code: int | None) -> None:
+        last = self._stderr[-1] if self._stderr else f"exit code {code}"
+        if fatal is None:
+            raise EngineUnavailable(f"the embedded engine could not start: {last}", where=self.files.name, fix="run `usbrec doctor`")
+        if "openvino" in fatal and "module" in fatal:
+            raise EngineUnavailable("the package openvino-genai is missing", fix="pip install openvino-genai==2026.4.*")
+        fix = "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
+        raise ModelError(f"the embedded engine cannot load this model: {fatal}", where=str(self.files.path), fix=fix)
+
+    async def _hear_stderr(self, child: asyncio.subprocess.Process) -> None:
+        assert child.stderr is not None
+        async for raw in child.stderr:
+            self._stderr.append(raw.decode(errors="replace").strip())
+
+    async def _supervise(self) -> None:
+        """Reads the child's answers; starts it again when it dies."""
+        while True:
+            await self._hear()
+            child = self._child
+            if self._closed or child is None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            self._child = None
+            if not self._calls:
+                return
+            self._deaths += 1
+            self.stats.restarts += 1
+            last = self._stderr[-1] if self._stderr else f"exit code {child.returncode}"
+            if self._deaths > _DEATHS:
+                self._deaths = 0
+                fault = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
+                self._fail(EngineError(fault, where=self.files.name, fix="run `usbrec doctor`; a smaller cache_gb helps where memory is short"))
+                return
+            try:
+                async with self._starting:
+                    await self._spawn()
+            except (EngineError, ModelError) as error:
+                self._fail(error if isinstance(error, EngineError) else EngineUnavailable(error.what, where=error.where, fix=error.fix))
+                return
+            for call in list(self._calls.values()):
+                self._send(call.line)
+
+    async def _hear(self) -> None:
+        """Until the child's output ends, or it falls silent with work to do."""
+        child = self._child
+        assert child is not None and child.stdout is not None
+        while True:
+            reading = asyncio.ensure_future(child.stdout.readline())
+            while not reading.done():
+                idle = not self._calls
+                await asyncio.wait([reading], timeout=self.settings.timeout_seconds)
+                if not reading.done() and self._calls and not idle:
+                    reading.cancel()
+                    return
+            raw = reading.result()
+            if not raw.endswith(b"\n"):
+                return
+            self._hear_line(json.loads(raw))
+
+    def _hear_line(self, line: dict[str, Any]) -> None:
+        call = self._calls.get(line.get("id", -1))
+        if call is None:
+            return
+        if "text" in line:
+            if call.pieces is not None:
+                call.pieces.put_nowait(line["text"])
+            return
+        self._deaths = 0
+        if not call.answer.done():
+            call.answer.set_result(line)
+
+
+def _chat_line(messages: Sequence[ChatMessage], n: int, sampling: Sampling) -> dict[str, Any]:
+    greedy = sampling.temperature == 0
+    seeds = [seed_of(sampling.seed, "sample", index) for index in range(1 if greedy else n)]
+    return {
+        "op": "chat", "messages": _plain(messages), "temperature": sampling.temperature, "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens, "stop": list(sampling.stop), "seeds": seeds,
+    }  # fmt: skip
+
+
+def _plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _more(said: str, heard: str) -> str:
+    """What `heard` adds to `said`: a restarted generation must repeat what was already passed on."""
+    if not heard.startswith(said[: len(heard)]):
+        raise EngineError("a streamed reply changed after the embedded engine was restarted", fix="ask again")
+    return heard[len(said) :]

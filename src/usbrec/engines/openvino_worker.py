@@ -1,0 +1,326 @@
+"""The child process of the embedded engine: JSON lines in on stdin, JSON lines out on stdout.
+
+It exists because a step of OpenVINO GenAI holds the interpreter lock and a native fault kills the process (METHOD 5).  The parent
+(`usbrec.engines.openvino`) supervises it.  A reader thread fills a queue; the main thread takes requests off the queue, steps the batch and
+writes what is ready; with nothing to do it sleeps on the queue.  End of stdin ends the process at once, so it never outlives its parent.
+
+In, one object a line (the first is the start):
+    {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties"}
+    {"op": "chat", "id", "messages", "temperature", "top_p", "max_tokens", "stop", "seeds", "stream"}     one sample per seed
+    {"op": "choose", "id", "messages", "options"}
+    {"op": "cancel", "id"}
+Out:
+    {"ready": {"context"}} or {"fatal": reason}, once; then
+    {"id", "text"} the whole text so far of a streamed sample; {"id", "samples": [...]}, {"id", "choice": {...}} or {"id", "error"}
+    {"alive": true} at least every second while it works.
+
+`choose` reads the exact log-probability of each option.  The log-probability that OpenVINO GenAI reports for a token is taken from the
+whole distribution, *before* a grammar narrows it down; so one greedy token under a grammar that admits only the option gives its
+probability, without drawing anything.  An option of several characters may come out as a shorter token that begins it; then
+beams of one token (METHOD 5) are asked, and an option that is not even among the 1,024 most probable tokens counts as the least of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import re
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from usbrec.engines.rendition import rendition
+
+Line = dict[str, Any]
+MOST_BEAMS = 1024
+
+
+@dataclass
+class Sample:
+    """One generation inside the batch."""
+
+    handle: Any
+    prompt_tokens: int
+    stop: tuple[str, ...] = ()
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """One line of the parent: its samples, and those that wait for the first to fill the prefix cache."""
+
+    line: Line
+    prompt: str
+    running: dict[int, Sample] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    done: dict[int, Line] = field(default_factory=dict)
+    said: str = ""
+
+
+class Worker:
+    """The pipeline and the jobs in it."""
+
+    def __init__(self, start: Line, out: int) -> None:
+        import openvino_genai as ov
+
+        self.ov, self.out, self.serial, self.spoke = ov, out, 0, 0.0
+        scheduler = ov.SchedulerConfig()
+        scheduler.cache_size = start["cache_gb"]
+        scheduler.max_num_seqs = start["max_batch"]
+        scheduler.max_num_batched_tokens = start["max_batched_tokens"]
+        scheduler.enable_prefix_caching = True
+        scheduler.dynamic_split_fuse = True
+        path = Path(start["path"])
+        if path.is_file() and start["weights"] == "q8_0":
+            path = rendition(path, start["digest"])
+        self.pipe = ov.ContinuousBatchingPipeline(str(path), scheduler, "CPU", start["properties"])
+        self.tokenizer = self.pipe.get_tokenizer()
+        self.context = context_of(path)
+        self.jobs: dict[int, Job] = {}
+
+    # ---- lines in --------------------------------------------------------------------------------------------------------------
+
+    def take(self, line: Line) -> None:
+        """One request of the parent; a fault of the request answers it, and only it."""
+        if line["op"] == "cancel":
+            self.cancel(line["id"])
+            return
+        try:
+            job = Job(line, self.prompt(line["messages"]))
+            count = len(line["seeds"] if line["op"] == "chat" else line["options"])
+            job.waiting = list(range(count))
+            self.jobs[line["id"]] = job
+            self.add(job, job.waiting.pop(0))
+        except Exception as fault:
+            self.jobs.pop(line["id"], None)
+            self.say({"id": line["id"], "error": reason_of(fault)})
+
+    def prompt(self, messages: list[dict[str, str]]) -> str:
+        text: str = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+        return text
+
+    def add(self, job: Job, index: int) -> None:
+        ids = self.tokenizer.encode(job.prompt, add_special_tokens=False).input_ids
+        length = int(ids.shape[1])
+        config = self.sampled(job.line, index) if job.line["op"] == "chat" else self.scored(job.line["options"][index])
+        if self.context and length + config.max_new_tokens > self.context:
+            raise ValueError(
+                f"the prompt has {length} tokens and the reply may have {config.max_new_tokens}: more than the model's {self.context}"
+            )
+        self.serial += 1
+        handle = self.pipe.add_request(self.serial, ids, config)
+        job.running[index] = Sample(handle, length, tuple(job.line.get("stop", ())))
+
+    def sampled(self, line: Line, index: int) -> Any:
+        config = self.pipe.get_config()
+        config.max_new_tokens = line["max_tokens"]
+        config.apply_chat_template = False
+        if line["stop"]:
+            config.stop_strings = set(line["stop"])
+            config.include_stop_str_in_output = True
+        config.do_sample = line["temperature"] > 0
+        if config.do_sample:
+            config.temperature, config.top_p, config.rng_seed = line["temperature"], line["top_p"], line["seeds"][index]
+        return config
+
+    def scored(self, option: str) -> Any:
+        ids = self.tokenizer.encode(option, add_special_tokens=False).input_ids.data.tolist()[0]
+        if len(ids) != 1:
+            raise ValueError(f"the option {option!r} is {len(ids)} tokens for this model; each option must be one token")
+        config = self.pipe.get_config()
+        config.max_new_tokens, config.logprobs, config.do_sample, config.apply_chat_template = 1, 1, False, False
+        config.structured_output_config = self.ov.StructuredOutputConfig(regex=re.escape(option))
+        return config
+
+    def cancel(self, number: int) -> None:
+        job = self.jobs.pop(number, None)
+        for sample in job.running.values() if job else ():
+            sample.handle.cancel()
+
+    # ---- the batch -------------------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One step of the batch, then everything that it made ready."""
+        if self.pipe.has_non_finished_requests():
+            self.pipe.step()
+        for job in list(self.jobs.values()):
+            try:
+                self.collect(job)
+            except Exception as fault:
+                self.cancel(job.line["id"])
+                self.say({"id": job.line["id"], "error": reason_of(fault)})
+        if time.monotonic() - self.spoke > 1:
+            self.say({"alive": True})
+
+    def collect(self, job: Job) -> None:
+        finished = []
+        for index, sample in job.running.items():
+            while sample.handle.can_read():
+                for piece in sample.handle.read().values():
+                    sample.ids += piece.generated_ids
+                    sample.logprobs += piece.generated_log_probs
+            if sample.handle.get_status() != self.ov.GenerationStatus.RUNNING:
+                finished.append(index)
+        if job.waiting and (finished or any(sample.ids for sample in job.running.values())):
+            for index in job.waiting:
+                self.add(job, index)
+            job.waiting = []
+        if job.line.get("stream"):
+            self.speak(job)
+        for index in finished:
+            job.done[index] = self.finish(job, index, job.running.pop(index))
+        if not job.running and not job.waiting:
+            del self.jobs[job.line["id"]]
+            self.answer(job)
+
+    def finish(self, job: Job, index: int, sample: Sample) -> Line:
+        status = sample.handle.get_status()
+        if status == self.ov.GenerationStatus.IGNORED or not sample.ids:
+            raise ValueError(f"the model's memory is too small for a prompt of {sample.prompt_tokens} tokens; give it more cache_gb")
+        if job.line["op"] == "choose":
+            return {"id": sample.ids[0], "logprob": sample.logprobs[0], "prompt_tokens": sample.prompt_tokens}
+        text, cut = self.text_of(sample)
+        whole = cut or len(sample.ids) < job.line["max_tokens"] or sample.ids[-1] in self.pipe.get_config().stop_token_ids
+        return {
+            "text": text.strip(),
+            "finish": "stop" if whole else "length",
+            "prompt_tokens": sample.prompt_tokens,
+            "completion_tokens": len(sample.ids),
+        }
+
+    def text_of(self, sample: Sample) -> tuple[str, bool]:
+        """What was said, up to the first stop string; and whether there was one."""
+        text: str = self.tokenizer.decode(sample.ids)
+        ends = [at for stop in sample.stop if (at := text.find(stop)) >= 0]
+        return (text[: min(ends)], True) if ends else (text, False)
+
+    def speak(self, job: Job) -> None:
+        sample = job.running.get(0)
+        if sample is None or not sample.ids:
+            return
+        text = self.text_of(sample)[0].rstrip("\ufffd")
+        safe = text[: len(text) - max((overlap(text, stop) for stop in sample.stop), default=0)].lstrip()
+        if len(safe) > len(job.said):
+            job.said = safe
+            self.say({"id": job.line["id"], "text": safe})
+
+    # ---- lines out -------------------------------------------------------------------------------------------------------------
+
+    def answer(self, job: Job) -> None:
+        number, ordered = job.line["id"], [job.done[index] for index in sorted(job.done)]
+        if job.line["op"] == "chat":
+            self.say({"id": number, "samples": ordered})
+        else:
+            self.say({"id": number, "choice": self.choice(job, ordered)})
+
+    def choice(self, job: Job, scored: list[Line]) -> Line:
+        options = [self.tokenizer.encode(o, add_special_tokens=False).input_ids.data.tolist()[0][0] for o in job.line["options"]]
+        logprobs: list[float | None] = [s["logprob"] if s["id"] == o else None for s, o in zip(scored, options, strict=True)]
+        bound = 0.0
+        beams = 32
+        while None in logprobs and beams <= MOST_BEAMS:
+            table = self.beams(job.prompt, beams)
+            logprobs = [known if known is not None else table.get(o) for known, o in zip(logprobs, options, strict=True)]
+            bound, beams = min(table.values()), beams * (MOST_BEAMS // 32)
+        exact = None not in logprobs
+        return {
+            "logprobs": [bound if value is None else value for value in logprobs],
+            "exact": exact,
+            "prompt_tokens": scored[0]["prompt_tokens"],
+        }
+
+    def beams(self, prompt: str, count: int) -> dict[int, float]:
+        """The log-probabilities of the `count` most probable first tokens, by token."""
+        ids = self.tokenizer.encode(prompt, add_special_tokens=False).input_ids
+        config = self.pipe.get_config()
+        config.num_beams = config.num_return_sequences = count
+        config.max_new_tokens, config.apply_chat_template = 1, False
+        self.serial += 1
+        handle = self.pipe.add_request(self.serial, ids, config)
+        while handle.get_status() == self.ov.GenerationStatus.RUNNING:
+            self.pipe.step()
+        return {output.generated_ids[0]: output.score for output in handle.read_all() if math.isfinite(output.score)}
+
+    def say(self, line: Line) -> None:
+        self.spoke = time.monotonic()
+        write(self.out, line)
+
+
+def overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` begin `stop`."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def reason_of(fault: Exception) -> str:
+    """One line; a native exception's own path is dropped."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))] or lines
+    return kept[-1] if kept else type(fault).__name__
+
+
+def context_of(path: Path) -> int | None:
+    """The model's window in tokens, where its file says so."""
+    if path.is_dir():
+        config = json.loads((path / "config.json").read_text())
+        window = config.get("max_position_embeddings")
+        return int(window) if window else None
+    return gguf_number(path, ".context_length")
+
+
+def gguf_number(path: Path, suffix: str) -> int | None:
+    """A 32-bit number out of the head of a GGUF file (it stands before the long lists)."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    at = head.find(suffix.encode())
+    if at < 0:
+        return None
+    at += len(suffix)
+    kind, value = int.from_bytes(head[at : at + 4], "little"), int.from_bytes(head[at + 4 : at + 8], "little")
+    return value if kind in (4, 5) and value > 0 else None
+
+
+def write(out: int, line: Line) -> None:
+    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    try:
+        while data:
+            data = data[os.write(out, data) :]
+    except OSError:
+        os._exit(0)
+
+
+def read(lines: queue.SimpleQueue[Line]) -> None:
+    """The reader thread: ends the process with the parent."""
+    for raw in sys.stdin.buffer:
+        lines.put(json.loads(raw))
+    os._exit(0)
+
+
+def main() -> None:
+    """Serves one parent until stdin ends."""
+    out = os.dup(1)
+    os.dup2(2, 1)
+    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    threading.Thread(target=read, args=(lines,), daemon=True).start()
+    start = lines.get()
+    try:
+        worker = Worker(start, out)
+    except Exception as fault:
+        write(out, {"fatal": reason_of(fault)})
+        return
+    write(out, {"ready": {"context": worker.context}})
+    while True:
+        if not worker.jobs and not worker.pipe.has_non_finished_requests():
+            worker.take(lines.get())
+        while not lines.empty():
+            worker.take(lines.get())
+        worker.step()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Which checkpoints can be trusted after a kill at any moment.
+
+A checkpoint is *sealed* when everything in it is written: the seal lists each file with its SHA-256.  Only a sealed checkpoint whose files
+still match is resumed from; all others are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from usbrec.jsonl import write_json
+
+SEAL = "sealed.json"
+
+
+def seal(folder: Path) -> None:
+    """Marks a checkpoint as complete; call it when the last file is written."""
+    write_json(folder / SEAL, {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SEAL})
+
+
+def is_whole(folder: Path) -> bool:
+    """Is it sealed, and is every file as it was then?"""
+    try:
+        listed: dict[str, str] = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        return all(_digest(folder / name) == digest for name, digest in listed.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def step_of(folder: Path) -> int:
+    """The optimiser step of `checkpoint-<step>`."""
+    return int(folder.name.rpartition("-")[2])
+
+
+def latest(out: Path) -> Path | None:
+    """The newest whole checkpoint under `out`; every half-written one, and every newer one, is removed."""
+    folders = sorted((path for path in out.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()), key=step_of, reverse=True)
+    for folder in folders:
+        if is_whole(folder):
+            return folder
+        shutil.rmtree(folder)
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
