@@ -32,7 +32,7 @@ def cli_page() -> str:
         for parameter in command.params:
             if parameter.name == "help":
                 continue
-            names = ", ".join(f"`{n}`" for n in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.human_readable_name}`"
+            names = ", ".join(f"`{n}`" for n in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.metavar or parameter.name.upper()}`"
             about = getattr(parameter, "help", None) or ""
             rows.append(f"| {names} | {about} |")
         if rows:

@@ -18,8 +18,8 @@ from usbrec import models
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.errors import UsbrecError
 
-CORE = ("pydantic", "yaml", "typer", "rich", "openai", "httpx", "openvino_genai", "gguf", "numpy", "ahocorasick", "rapidfuzz", "bm25s", "scipy",
-        "matplotlib", "jinja2", "platformdirs")  # fmt: skip
+CORE = ("pydantic", "yaml", "typer", "rich", "openai", "httpx", "openvino_genai", "gguf", "numpy", "ahocorasick", "rapidfuzz", "bm25s",
+        "scipy", "matplotlib", "jinja2", "platformdirs")  # fmt: skip
 EXTRAS = {
     "train": ("torch", "transformers", "peft", "accelerate", "safetensors"),
     "serve": ("fastapi", "uvicorn"),
@@ -116,7 +116,8 @@ async def embedded() -> Check:
     try:
         completion = (await engine.chat(_SAY_HELLO, sampling=Sampling(max_tokens=8)))[0]
     except UsbrecError as fault:
-        return Check("embedded engine", "broken", fault.what, fault.fix or "pip install --force-reinstall 'openvino-genai==2026.4.*'", core=True)
+        fix = fault.fix or "pip install --force-reinstall 'openvino-genai==2026.4.*'"
+        return Check("embedded engine", "broken", fault.what, fix, core=True)
     finally:
         await engine.close()
     return Check(

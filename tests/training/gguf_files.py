@@ -45,7 +45,7 @@ def write_gguf(model, architecture: str, path: Path, *, kind: str = "F32") -> Pa
     writer.add_file_type(0)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
-    writer.add_token_list([f"t{n}" for n in range(96)])
+    writer.add_token_list(["t", "1", "2", *(f"t{n}" for n in range(1, 94))])
     writer.add_token_types([1] * 96)
     writer.add_token_merges(["t 1", "t 2"])
     writer.add_eos_token_id(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import chat, sft_rows, tiny_tokenizer
+
 from usbrec.errors import TrainingError
 from usbrec.training import PairRow, SftRow
 from usbrec.training.batches import ChatEncoder, collate, encode, plan

@@ -6,10 +6,12 @@ import itertools
 from pathlib import Path
 
 import pytest
+
 from usbrec import models
 from usbrec.engine import ChatMessage
 from usbrec.errors import ModelError
-from usbrec.training import SftConfig, SftRow, merge_gguf, merge_safetensors, train_sft
+from usbrec.training import ExportConfig, SftConfig, SftRow, merge_gguf, merge_safetensors, train_sft
+from usbrec.training.loading import dequantise
 from usbrec.training.parity import parity
 
 SYSTEM = "You recommend films. Offer one film that suits the person, in one short sentence."
@@ -33,7 +35,7 @@ PROMPTS = [prompt(*parts) for parts in itertools.product(WISHES, KNOWN, MOODS)]
 
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory):
-    """(GGUF file, safetensors folder) of the default model after a few steps at a high learning rate."""
+    """(GGUF file, safetensors folder, GGUF file in F16) of the default model after a few steps at a high learning rate."""
     try:
         base = models.resolve(models.DEFAULT)
     except ModelError as fault:
@@ -44,7 +46,11 @@ def merged(tmp_path_factory):
     result = train_sft(rows, [], config, base, out / "run")
     assert result.last_loss < result.first_loss
     assert base.gguf is not None
-    return merge_gguf(base.gguf, result.adapter, out / "model.gguf"), merge_safetensors(base.gguf, result.adapter, out / "folder")
+    return (
+        merge_gguf(base.gguf, result.adapter, out / "model.gguf"),
+        merge_safetensors(base.gguf, result.adapter, out / "folder"),
+        merge_gguf(base.gguf, result.adapter, out / "f16.gguf", ExportConfig(quantisation="F16")),
+    )
 
 
 class Exact:
@@ -62,6 +68,7 @@ class Exact:
 
     def draw(self, messages, **settings):
         config = self.genai.GenerationConfig()
+        config.apply_chat_template = False  # the text is rendered already
         for name, value in settings.items():
             setattr(config, name, value)
         chat = [{"role": m.role, "content": m.content} for m in messages]
@@ -77,17 +84,29 @@ class Exact:
 
 
 @pytest.mark.slow
-def test_openvino_in_exact_precision(merged):
-    """METHOD 5 measured a mean difference of 0.026 and at most 0.08 on 20 prompts."""
+def test_openvino_says_what_its_file_says(merged, tmp_path):
+    """The engine, the chat template, the tokenizer and the layout: against torch on the very weights of the Q8_0 file."""
+    dequantise(merged[0], tmp_path / "same")
     engine = Exact(merged[0])
-    found = parity(merged[1], PROMPTS, engine.first_tokens, engine.greedy, greedy_tokens=GREEDY_TOKENS)
+    found = parity(tmp_path / "same", PROMPTS[::5], engine.first_tokens, engine.greedy, greedy_tokens=GREEDY_TOKENS)
     print(found)
-    assert found.prompts == 50
-    assert found.compared >= 240
     assert found.mean_difference <= 0.03
-    assert found.max_difference <= 0.2
     assert found.same_first >= 0.9
     assert found.same_greedy >= 0.8
+
+
+@pytest.mark.slow
+def test_openvino_says_what_was_trained(merged, tmp_path):
+    """Against torch on the merged bf16 weights: with F16 layers within 0.03; Q8_0 adds its rounding (METHOD 5 measured 0.026 on real prompts)."""
+    first_tokens = Exact(merged[2]).first_tokens
+    found = parity(merged[1], PROMPTS, first_tokens)
+    print(found)
+    assert (found.prompts, found.compared) == (50, 250)
+    assert found.mean_difference <= 0.03
+    assert found.max_difference <= 0.2
+    rounded = parity(merged[1], PROMPTS[::5], Exact(merged[0]).first_tokens)
+    print(rounded)
+    assert rounded.mean_difference <= 0.1
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import pair_rows, sft_config, sft_rows, simpo_config
+
 from usbrec.training import train
 from usbrec.training.checkpoints import is_whole, latest, seal
 

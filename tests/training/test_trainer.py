@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_models import chat, pair_rows, sft_config, sft_rows, simpo_config
+
 from usbrec.errors import CollapseError, TrainingError
 from usbrec.training import SftRow, train, train_sft, train_simpo, warn_settings
 from usbrec.training.batches import ChatEncoder, collate, encode

@@ -7,7 +7,7 @@ from pathlib import Path
 from usbrec.engine import ChatMessage
 from usbrec.training import PairRow, SftConfig, SftRow, SimpoConfig
 
-WORDS = "hello i want a film with robots or love perhaps watch the long river tonight it is good and short you may like that one too".split()
+WORDS = ["hello", "i", "want", "a", "film", "with", "robots", "or", "love", "perhaps", "watch", "the", "long", "river", "tonight", "it", "is", "good", "and", "short", "you", "may", "like", "that", "one", "too"]
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"

@@ -12,7 +12,7 @@ app = typer.Typer(help="Models: get one, list those known.", no_args_is_help=Tru
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="A known model (`usbrec model list`), or a hub id such as org/name.")] = "smollm2-135m-instruct",
+    name: Annotated[str, typer.Argument(help="A known model (`usbrec model list`), or a hub id, org/name.")] = "smollm2-135m-instruct",
 ) -> None:
     """Download a model into the cache and check it; prints its path.  Does nothing where it is there already."""
     from usbrec import models

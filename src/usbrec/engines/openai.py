@@ -227,13 +227,15 @@ class OpenAIEngine:
         if isinstance(raised, EngineError):
             return raised
         if isinstance(raised, openai.APITimeoutError | httpx.TimeoutException):
-            return EngineTimeout(f"no answer within {settings.timeout_seconds:g} s", where=where, fix="raise timeout_seconds, or ask less at once")
+            fix = "raise timeout_seconds, or lower concurrency"
+            return EngineTimeout(f"no answer within {settings.timeout_seconds:g} s", where=where, fix=fix)
         if isinstance(raised, openai.APIConnectionError | httpx.TransportError):
             reason = raised.__cause__ or raised
             return EngineUnavailable(f"cannot be reached ({reason})", where=where, fix="start the server, or correct base_url")
         if isinstance(raised, openai.APIStatusError):
             return self._status_fault(raised.status_code, raised.message)
-        return EngineReply(f"the answer is no chat completion ({type(raised).__name__}: {raised})", where=where, fix="check that base_url ends in /v1")
+        what = f"the answer is no chat completion ({type(raised).__name__}: {raised})"
+        return EngineReply(what, where=where, fix="check that base_url ends in /v1")
 
     def _status_fault(self, status: int, message: str) -> EngineError:
         where, settings = self.settings.base_url, self.settings

@@ -144,7 +144,8 @@ class OpenVINOEngine:
 
     async def close(self) -> None:
         self._closed = True
-        child, self._child = self._child, None
+        async with self._starting:
+            child, self._child = self._child, None
         if child is not None and child.returncode is None:
             assert child.stdin is not None
             child.stdin.close()
@@ -211,8 +212,8 @@ class OpenVINOEngine:
         self._child = child
         settings = self.settings
         self._send({
-            "path": str(files.path), "digest": files.digest, "weights": settings.weights, "cache_gb": settings.cache_gb, "max_batch": settings.max_batch,
-            "max_batched_tokens": settings.max_batched_tokens, "properties": settings.properties(),
+            "path": str(files.path), "digest": files.digest, "weights": settings.weights, "cache_gb": settings.cache_gb,
+            "max_batch": settings.max_batch, "max_batched_tokens": settings.max_batched_tokens, "properties": settings.properties(),
         })  # fmt: skip
         self._drain = asyncio.create_task(self._hear_stderr(child))
         assert child.stdout is not None
@@ -227,15 +228,15 @@ class OpenVINOEngine:
             await child.wait()
             await asyncio.gather(self._drain, return_exceptions=True)
             self._child = None
-            self._refuse(line.get("fatal"), child.returncode)
+            self._refuse(line.get("fatal"), line.get("fix", ""), child.returncode)
 
-    def _refuse(self, fatal: str | None, code: int | None) -> None:
+    def _refuse(self, fatal: str | None, fix: str, code: int | None) -> None:
         last = self._stderr[-1] if self._stderr else f"exit code {code}"
         if fatal is None:
             raise EngineUnavailable(f"the embedded engine could not start: {last}", where=self.files.name, fix="run `usbrec doctor`")
         if "openvino" in fatal and "module" in fatal:
             raise EngineUnavailable("the package openvino-genai is missing", fix="pip install openvino-genai==2026.4.*")
-        fix = "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
+        fix = fix or "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
         raise ModelError(f"the embedded engine cannot load this model: {fatal}", where=str(self.files.path), fix=fix)
 
     async def _hear_stderr(self, child: asyncio.subprocess.Process) -> None:
@@ -261,8 +262,9 @@ class OpenVINOEngine:
             last = self._stderr[-1] if self._stderr else f"exit code {child.returncode}"
             if self._deaths > _DEATHS:
                 self._deaths = 0
-                fault = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
-                self._fail(EngineError(fault, where=self.files.name, fix="run `usbrec doctor`; a smaller cache_gb helps where memory is short"))
+                what = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
+                fix = "run `usbrec doctor`; a smaller cache_gb helps where memory is short"
+                self._fail(EngineError(what, where=self.files.name, fix=fix))
                 return
             try:
                 async with self._starting:

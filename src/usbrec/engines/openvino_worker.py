@@ -10,14 +10,15 @@ In, one object a line (the first is the start):
     {"op": "choose", "id", "messages", "options"}
     {"op": "cancel", "id"}
 Out:
-    {"ready": {"context"}} or {"fatal": reason}, once; then
+    {"ready": {"context"}} or {"fatal", "fix"}, once; then
     {"id", "text"} the whole text so far of a streamed sample; {"id", "samples": [...]}, {"id", "choice": {...}} or {"id", "error"}
     {"alive": true} at least every second while it works.
 
 `choose` reads the exact log-probability of each option.  The log-probability that OpenVINO GenAI reports for a token is taken from the
 whole distribution, *before* a grammar narrows it down; so one greedy token under a grammar that admits only the option gives its
 probability, without drawing anything.  An option of several characters may come out as a shorter token that begins it; then
-beams of one token (METHOD 5) are asked, and an option that is not even among the 1,024 most probable tokens counts as the least of them.
+beams of one token (METHOD 5) are asked, and an option that is not even among the 256 most probable tokens counts as the least of them
+(`exact` is then false).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from typing import Any
 from usbrec.engines.rendition import rendition
 
 Line = dict[str, Any]
-MOST_BEAMS = 1024
+BEAMS = (32, 256)
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Sample:
     stop: tuple[str, ...] = ()
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    cut: bool = False
+    """Ended by max_tokens."""
 
 
 @dataclass
@@ -165,6 +168,7 @@ class Worker:
                 for piece in sample.handle.read().values():
                     sample.ids += piece.generated_ids
                     sample.logprobs += piece.generated_log_probs
+                    sample.cut = piece.finish_reason == self.ov.GenerationFinishReason.LENGTH
             if sample.handle.get_status() != self.ov.GenerationStatus.RUNNING:
                 finished.append(index)
         if job.waiting and (finished or any(sample.ids for sample in job.running.values())):
@@ -185,11 +189,10 @@ class Worker:
             raise ValueError(f"the model's memory is too small for a prompt of {sample.prompt_tokens} tokens; give it more cache_gb")
         if job.line["op"] == "choose":
             return {"id": sample.ids[0], "logprob": sample.logprobs[0], "prompt_tokens": sample.prompt_tokens}
-        text, cut = self.text_of(sample)
-        whole = cut or len(sample.ids) < job.line["max_tokens"] or sample.ids[-1] in self.pipe.get_config().stop_token_ids
+        text, stopped = self.text_of(sample)
         return {
             "text": text.strip(),
-            "finish": "stop" if whole else "length",
+            "finish": "length" if sample.cut and not stopped else "stop",
             "prompt_tokens": sample.prompt_tokens,
             "completion_tokens": len(sample.ids),
         }
@@ -223,11 +226,11 @@ class Worker:
         options = [self.tokenizer.encode(o, add_special_tokens=False).input_ids.data.tolist()[0][0] for o in job.line["options"]]
         logprobs: list[float | None] = [s["logprob"] if s["id"] == o else None for s, o in zip(scored, options, strict=True)]
         bound = 0.0
-        beams = 32
-        while None in logprobs and beams <= MOST_BEAMS:
-            table = self.beams(job.prompt, beams)
-            logprobs = [known if known is not None else table.get(o) for known, o in zip(logprobs, options, strict=True)]
-            bound, beams = min(table.values()), beams * (MOST_BEAMS // 32)
+        for beams in BEAMS:
+            if None in logprobs:
+                table = self.beams(job.prompt, beams)
+                logprobs = [known if known is not None else table.get(o) for known, o in zip(logprobs, options, strict=True)]
+                bound = min(table.values())
         exact = None not in logprobs
         return {
             "logprobs": [bound if value is None else value for value in logprobs],
@@ -245,7 +248,10 @@ class Worker:
         handle = self.pipe.add_request(self.serial, ids, config)
         while handle.get_status() == self.ov.GenerationStatus.RUNNING:
             self.pipe.step()
-        return {output.generated_ids[0]: output.score for output in handle.read_all() if math.isfinite(output.score)}
+        table = {output.generated_ids[0]: output.score for output in handle.read_all() if math.isfinite(output.score)}
+        if not table:
+            raise ValueError("the model's memory is too small to rank first tokens; give it more cache_gb")
+        return table
 
     def say(self, line: Line) -> None:
         self.spoke = time.monotonic()
@@ -311,7 +317,7 @@ def main() -> None:
     try:
         worker = Worker(start, out)
     except Exception as fault:
-        write(out, {"fatal": reason_of(fault)})
+        write(out, {"fatal": reason_of(fault), "fix": getattr(fault, "fix", "")})
         return
     write(out, {"ready": {"context": worker.context}})
     while True:

@@ -41,7 +41,7 @@ def rendition(gguf: Path, digest: str) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _rewrite(source, temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as fault:
         temporary.unlink(missing_ok=True)
         raise StorageError(

@@ -1,7 +1,7 @@
 """Merging a LoRA adapter into its base model: one GGUF file that OpenVINO, llama.cpp and others load, or a safetensors folder.
 
-Only the linear layers that have an adapter change: dequantise, add (alpha / rank) x B A, quantise again.  Every other tensor, the
-tokenizer and the metadata are copied byte for byte.  The GGUF layout of the llama architecture interleaves the two halves of each head's
+Only the linear layers that have an adapter change: dequantise, add (alpha / rank) x B A, quantise again; and tensors of a type with
+offsets, see `OFFSET_TYPES`.  Every other tensor, the tokenizer and the metadata are copied byte for byte.  The GGUF layout of the llama architecture interleaves the two halves of each head's
 rotary dimensions in the query and key projections; the addition is brought into that layout first.  Other architectures have none of that.
 """
 
@@ -22,11 +22,18 @@ from usbrec.training.settings import ExportConfig
 
 Array = NDArray[np.float32]
 ARCHITECTURES = ("llama", "qwen2")
+OFFSET_TYPES = ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")
+"""Types whose blocks have a real-valued offset.  OpenVINO GenAI 2026.4 rounds it to a whole step when it reads a GGUF file: the default
+model's (Q4_1) log-probabilities are off by 0.5 to 1 nat, a Q4_K_M model's by 0.3, against 0.03 in Q8_0 and 0.006 in F16; llama.cpp and
+torch agree with each other.  So such tensors are written anew, adapter or not."""
 _FILE_TYPES = {"Q8_0": "MOSTLY_Q8_0", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16", "F32": "ALL_F32"}
 
 
-def merge_gguf(base: Path, adapter: Path, out: Path, config: ExportConfig = ExportConfig()) -> Path:  # noqa: B008 (frozen)
+def merge_gguf(base: Path, adapter: Path | None, out: Path, config: ExportConfig = ExportConfig()) -> Path:  # noqa: B008 (frozen)
     """Writes `out`, a GGUF file of the base model with the adapter merged in; atomically.
+
+    Args:
+        adapter: None merges nothing: the base model in types that every engine reads exactly, the fair comparison to a merged one.
 
     Raises:
         ModelError: an architecture or an adapter that cannot be merged, or an adapter of another model.
@@ -38,7 +45,7 @@ def merge_gguf(base: Path, adapter: Path, out: Path, config: ExportConfig = Expo
     architecture = str(reader.get_field("general.architecture").contents())
     if architecture not in ARCHITECTURES:
         raise ModelError(f"a {architecture} model cannot be merged into GGUF", where=str(base), fix="merge into safetensors instead")
-    deltas = _in_gguf_terms(read_deltas(adapter), reader, architecture)
+    deltas = _in_gguf_terms(read_deltas(adapter), reader, architecture) if adapter else {}
     known = {tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in reader.tensors}
     for name, delta in deltas.items():
         if known.get(name) != delta.shape:
@@ -123,21 +130,36 @@ def _write(reader: Any, architecture: str, deltas: Mapping[str, Array], out: Pat
 
     writer = gguf.GGUFWriter(str(out), architecture, endianess=reader.endianess)
     _copy_metadata(reader, writer, config)
-    wanted = gguf.GGMLQuantizationType[config.quantisation]
-    changed: dict[str, tuple[Any, Any]] = {}
+    kinds = {tensor.name: _new_kind(tensor, deltas, config) for tensor in reader.tensors}
     for tensor in reader.tensors:
-        data, kind = tensor.data, tensor.tensor_type
-        if tensor.name in deltas:
-            kind = wanted if wanted != gguf.GGMLQuantizationType.Q8_0 or tensor.shape[0] % 32 == 0 else gguf.GGMLQuantizationType.F16
-            data = quantize(dequantize(tensor.data, tensor.tensor_type) + deltas[tensor.name], kind)
-            changed[tensor.name] = (data, kind)
-        writer.add_tensor_info(tensor.name, data.shape, data.dtype, data.nbytes, kind)
+        kind = kinds[tensor.name]
+        if kind is None:
+            shape, dtype, size = tensor.data.shape, tensor.data.dtype, tensor.data.nbytes
+        else:
+            shape = tuple(int(length) for length in reversed(tensor.shape))
+            dtype = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}.get(kind.name, np.dtype(np.uint8))
+            shape = shape if dtype != np.uint8 else gguf.quants.quant_shape_to_byte_shape(shape, kind)
+            size = int(np.prod(shape)) * dtype.itemsize
+        writer.add_tensor_info(tensor.name, shape, dtype, size, tensor.tensor_type if kind is None else kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for tensor in reader.tensors:
-        writer.write_tensor_data(changed.pop(tensor.name, (tensor.data, None))[0])
+        kind, data = kinds[tensor.name], tensor.data
+        if kind is not None:
+            data = quantize(dequantize(tensor.data, tensor.tensor_type) + deltas.get(tensor.name, np.float32(0)), kind)
+        writer.write_tensor_data(data)
     writer.close()
+
+
+def _new_kind(tensor: Any, deltas: Mapping[str, Array], config: ExportConfig) -> Any:
+    """The type that a tensor is written in; None: as it is, byte for byte."""
+    import gguf
+
+    if tensor.name not in deltas and tensor.tensor_type.name not in OFFSET_TYPES:
+        return None
+    fits = config.quantisation != "Q8_0" or tensor.shape[0] % 32 == 0
+    return gguf.GGMLQuantizationType[config.quantisation if fits else "F16"]
 
 
 def _copy_metadata(reader: Any, writer: Any, config: ExportConfig) -> None:

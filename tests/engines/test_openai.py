@@ -1,0 +1,199 @@
+"""The endpoint engine against a server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from loopback import Answer, Loopback
+from usbrec.engine import ChatMessage, Sampling
+from usbrec.engines.openai import OpenAIEngine, OpenAISettings, read_vote
+from usbrec.errors import EngineError, EngineReply, EngineTimeout, EngineUnavailable
+
+HELLO = (ChatMessage(role="user", content="hello"),)
+GREEDY = Sampling()
+WARM = Sampling(temperature=0.7, seed=5)
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with Loopback() as running:
+        yield running
+
+
+def engine_of(server: Loopback, **more: object) -> OpenAIEngine:
+    return OpenAIEngine(OpenAISettings(**{"base_url": server.url, "model": "toy", "first_pause": 0.01, **more}))
+
+
+async def test_a_reply_and_its_tokens(server: Loopback) -> None:
+    engine = engine_of(server)
+    [reply] = await engine.chat(HELLO, sampling=Sampling(max_tokens=9, stop=("\n",), seed=3))
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("reply 1.0", 7, 2)
+    sent = server.requests[0]
+    assert (sent["max_tokens"], sent["stop"], sent["seed"], sent["temperature"]) == (9, ["\n"], 3, 0)
+    assert engine.stats.calls == 1 and engine.stats.prompt_tokens == 7
+    await engine.close()
+    await engine.close()
+
+
+@pytest.mark.parametrize("answer", [Answer(status=429), Answer(status=500), Answer(status=503), Answer(cut=True)])
+async def test_a_passing_failure_is_asked_again(server: Loopback, answer: Answer) -> None:
+    server.script(answer, answer)
+    engine = engine_of(server)
+    [reply] = await engine.chat(HELLO, sampling=GREEDY)
+    assert reply.text == "reply 3.0" and engine.stats.retries == 2
+
+
+async def test_retry_after_is_respected(server: Loopback) -> None:
+    server.script(Answer(status=429, headers={"Retry-After": "0.5"}))
+    began = asyncio.get_running_loop().time()
+    await engine_of(server).chat(HELLO, sampling=GREEDY)
+    assert asyncio.get_running_loop().time() - began >= 0.5
+
+
+async def test_retries_end(server: Loopback) -> None:
+    server.default = Answer(status=500)
+    with pytest.raises(EngineError, match="HTTP 500"):
+        await engine_of(server, retries=2).chat(HELLO, sampling=GREEDY)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("status", "fix"), [(400, "its message says why"), (401, "MY_KEY"), (404, "doctor --base-url")])
+async def test_a_refusal_is_final_and_names_the_fix(server: Loopback, status: int, fix: str) -> None:
+    server.default = Answer(status=status)
+    with pytest.raises(EngineError, match=f"HTTP {status}") as fault:
+        await engine_of(server, api_key_env="MY_KEY").chat(HELLO, sampling=GREEDY)
+    assert fix in fault.value.fix and len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(empty=True),
+        Answer(text=None),
+        Answer(body="<html>down for maintenance</html>", content_type="text/html"),
+        Answer(body='{"choices": [', content_type="application/json"),
+        Answer(body="null", content_type="application/json"),
+    ],
+)
+async def test_an_answer_that_is_none_is_asked_again_twice_only(server: Loopback, answer: Answer) -> None:
+    server.default = answer
+    with pytest.raises(EngineReply):
+        await engine_of(server).chat(HELLO, sampling=GREEDY)
+    assert len(server.requests) == 3
+
+
+async def test_a_slow_server_is_a_timeout(server: Loopback) -> None:
+    server.default = Answer(slow=1.0)
+    with pytest.raises(EngineTimeout, match=r"0\.1 s"):
+        await engine_of(server, timeout_seconds=0.1, retries=1).chat(HELLO, sampling=GREEDY)
+    assert len(server.requests) == 2
+
+
+async def test_no_server_at_all() -> None:
+    engine = OpenAIEngine(OpenAISettings(base_url="http://127.0.0.1:9/v1", model="toy", retries=0))
+    with pytest.raises(EngineUnavailable, match="cannot be reached"):
+        await engine.chat(HELLO, sampling=GREEDY)
+
+
+async def test_n_is_asked_at_once_where_the_server_honours_it(server: Loopback) -> None:
+    replies = await engine_of(server).chat(HELLO, n=3, sampling=WARM)
+    assert [reply.text for reply in replies] == ["reply 1.0", "reply 1.1", "reply 1.2"] and len(server.requests) == 1
+
+
+async def test_n_is_topped_up_where_the_server_ignores_it() -> None:
+    with Loopback(honours_n=False) as server:
+        engine = engine_of(server)
+        replies = await engine.chat(HELLO, n=3, sampling=WARM)
+        assert len({reply.text for reply in replies}) == 3 and len(server.requests) == 3
+        assert len({request["seed"] for request in server.requests}) == 3
+        await engine.chat(HELLO, n=2, sampling=WARM)
+        assert all("n" not in request for request in server.requests[3:])
+
+
+async def test_n_is_topped_up_where_the_server_refuses_it(server: Loopback) -> None:
+    server.script(Answer(status=400, message="n must be 1"))
+    assert len(await engine_of(server).chat(HELLO, n=2, sampling=WARM)) == 2
+
+
+async def test_greedy_replies_are_asked_once(server: Loopback) -> None:
+    assert [reply.text for reply in await engine_of(server).chat(HELLO, n=3, sampling=GREEDY)] == ["reply 1.0"] * 3
+
+
+async def test_a_server_that_wants_the_newer_token_limit(server: Loopback) -> None:
+    server.script(Answer(status=400, message="max_tokens is not supported, use max_completion_tokens"))
+    await engine_of(server).chat(HELLO, sampling=GREEDY)
+    assert "max_completion_tokens" in server.requests[1] and "max_tokens" not in server.requests[1]
+
+
+async def test_choose_sums_the_spellings_of_an_option(server: Loopback) -> None:
+    shares = {"1": 0.3, " 1": 0.2, "0": 0.1, "2": 0.2, "The": 0.1}
+    server.default = Answer(logprobs={token: math.log(share) for token, share in shares.items()})
+    choice = await engine_of(server).choose(HELLO, ["0", "1", "2"])
+    assert choice.probabilities == pytest.approx((0.125, 0.625, 0.25)) and choice.mass == pytest.approx(0.8) and choice.exact
+    assert server.requests[0]["max_tokens"] == 1 and server.requests[0]["top_logprobs"] == 20
+
+
+async def test_choose_says_which_option_it_did_not_see(server: Loopback) -> None:
+    server.default = Answer(logprobs={"1": math.log(0.5), "x": math.log(0.5)})
+    choice = await engine_of(server).choose(HELLO, ["0", "1"])
+    assert choice.probabilities == (0, 1) and not choice.exact and "counted as 0: 0" in choice.note
+
+
+@pytest.mark.parametrize("refusal", [(), (Answer(status=400, message="logprobs are not supported"),)])
+async def test_choose_votes_where_there_are_no_logprobs(server: Loopback, refusal: tuple[Answer, ...]) -> None:
+    server.default = Answer(text="2 because it is better")
+    server.script(*refusal)
+    engine = engine_of(server, votes=4)
+    choice = await engine.choose(HELLO, ["0", "1", "2"])
+    assert choice.probabilities == (0, 0, 1) and choice.mass == 1 and not choice.exact and "4 votes" in choice.note
+    await engine.choose(HELLO, ["0", "1", "2"])
+    assert sum("logprobs" in request for request in server.requests) == 1
+
+
+async def test_unreadable_votes_leave_no_mass(server: Loopback) -> None:
+    server.default = Answer(text="The 2 films deserve 0")
+    choice = await engine_of(server, votes=4).choose(HELLO, ["0", "1", "2"])
+    assert choice.mass == 0 and "4 of them unreadable" in choice.note
+
+
+@pytest.mark.parametrize(
+    ("text", "vote"), [("2", 2), (" 1.", 1), ("0 - worse", 0), ("20", None), ("The 2 films deserve 0", None), ("", None), ("two", None)]
+)
+def test_votes_are_read_strictly(text: str, vote: int | None) -> None:
+    assert read_vote(text, ["0", "1", "2"]) == vote
+
+
+async def test_streaming(server: Loopback) -> None:
+    server.default = Answer(text="you might like Heat")
+    assert [piece async for piece in engine_of(server).stream(HELLO, sampling=GREEDY)] == ["you", " might", " like", " Heat"]
+
+
+async def test_a_stream_that_is_cut_is_an_error_after_its_pieces(server: Loopback) -> None:
+    server.default = Answer(text="you might like Heat", cut=True)
+    heard = []
+    with pytest.raises(EngineError):
+        async for piece in engine_of(server).stream(HELLO, sampling=GREEDY):
+            heard.append(piece)
+    assert heard == ["you", " might", " like"]
+
+
+async def test_concurrency_is_bounded(server: Loopback) -> None:
+    server.default = Answer(slow=0.05)
+    engine = engine_of(server, concurrency=3)
+    await asyncio.gather(*(engine.chat(HELLO, sampling=GREEDY) for _ in range(9)))
+    assert server.peak == 3 and len(server.requests) == 9
+
+
+async def test_the_key_comes_from_the_environment_and_stays_there(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    engine = engine_of(server, api_key_env="MY_KEY")
+    await engine.chat(HELLO, sampling=GREEDY)
+    assert server.keys == ["Bearer sesame"] and "sesame" not in repr(engine) + engine.name
+
+
+async def test_the_models_of_an_endpoint(server: Loopback) -> None:
+    assert await engine_of(server).models() == ["toy"]

@@ -1,0 +1,226 @@
+"""The embedded engine with the real model: replies, exact choices, cancellation, and a child that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from usbrec.engine import ChatMessage, Sampling
+from usbrec.engines import EngineConfig, connect
+from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
+from usbrec.engines.openvino_worker import gguf_number, overlap, reason_of
+from usbrec.errors import EngineError, ModelError, Unsupported
+
+HELLO = (ChatMessage(role="user", content="I loved Heat. What should I watch tonight?"),)
+JUDGE = (ChatMessage(role="system", content="You answer with one digit."), ChatMessage(role="user", content="Is it 0, 1 or 2?"))
+WARM = Sampling(temperature=0.8, seed=4, max_tokens=12)
+EXACT = OpenVINOSettings(precision="exact", cache_gb=1, threads=2, timeout_seconds=120)
+
+
+@pytest.fixture
+async def engine(gguf: Path) -> AsyncIterator[OpenVINOEngine]:
+    running = OpenVINOEngine(str(gguf), EXACT)
+    yield running
+    await running.close()
+
+
+async def alive(pid: int) -> bool:
+    await asyncio.sleep(0.3)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+async def test_a_sample_depends_on_its_seed_and_not_on_n_or_the_company(engine: OpenVINOEngine) -> None:
+    six, alone, greedy = await asyncio.gather(
+        engine.chat(HELLO, n=6, sampling=WARM), engine.chat(HELLO, sampling=WARM), engine.chat(HELLO, n=2, sampling=Sampling(max_tokens=12))
+    )
+    again = await engine.chat(HELLO, n=3, sampling=WARM)
+    assert [c.text for c in again] == [c.text for c in six[:3]] and alone[0].text == six[0].text
+    assert len({c.text for c in six}) == 6 and greedy[0] == greedy[1] and greedy[0].text
+    assert all(c.finish == "length" and c.completion_tokens == 12 for c in six) and len({c.prompt_tokens for c in six}) == 1
+    assert engine.stats.calls == 4 and engine.stats.completion_tokens == 12 * 12 and engine.stats.busy_seconds > 0
+
+
+@pytest.mark.slow
+async def test_stop_strings_streams_and_cancellation(engine: OpenVINOEngine) -> None:
+    [whole] = await engine.chat(HELLO, sampling=Sampling(max_tokens=30))
+    stop = whole.text.split()[3]
+    [cut] = await engine.chat(HELLO, sampling=Sampling(max_tokens=30, stop=(stop,)))
+    assert cut.finish == "stop" and cut.text == whole.text[: whole.text.index(stop)].strip()
+    pieces = [piece async for piece in engine.stream(HELLO, sampling=Sampling(max_tokens=30))]
+    assert "".join(pieces).strip() == whole.text and len(pieces) > 10
+    pieces = [piece async for piece in engine.stream(HELLO, sampling=Sampling(max_tokens=30, stop=(stop,)))]
+    assert "".join(pieces).strip() == cut.text
+    stream = engine.stream(HELLO, sampling=Sampling(max_tokens=2000))
+    assert await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+    task = asyncio.create_task(engine.chat(HELLO, n=4, sampling=WARM.model_copy(update={"max_tokens": 2000})))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await asyncio.wait_for(engine.chat(HELLO, sampling=Sampling(max_tokens=30)), 10))[0].text == whole.text
+
+
+@pytest.mark.slow
+async def test_faults_of_one_request_hurt_nobody_else(engine: OpenVINOEngine) -> None:
+    with pytest.raises(Unsupported, match="must be one token"):
+        await engine.choose(JUDGE, ["0", "an option of many tokens"])
+    with pytest.raises(EngineError, match="more than the model's"):
+        await engine.chat((ChatMessage(role="user", content="word " * 9000),), sampling=WARM)
+    assert (await engine.chat(HELLO, sampling=WARM))[0].text and engine.stats.restarts == 0
+
+
+@pytest.mark.slow
+async def test_a_killed_child_costs_a_restart_and_changes_nothing(engine: OpenVINOEngine) -> None:
+    long = WARM.model_copy(update={"max_tokens": 60})
+    undisturbed = await engine.chat(HELLO, n=4, sampling=long)
+    first = engine.pid
+    assert first is not None
+    calls = [asyncio.create_task(engine.chat(HELLO, n=4, sampling=long)), asyncio.create_task(engine.choose(JUDGE, ["0", "1"]))]
+    stream = engine.stream(HELLO, sampling=Sampling(max_tokens=60))
+    said = await anext(stream)
+    os.kill(first, signal.SIGKILL)
+    assert await calls[0] == undisturbed and (await calls[1]).mass > 0
+    said += "".join([piece async for piece in stream])
+    assert said.strip() == (await engine.chat(HELLO, sampling=Sampling(max_tokens=60)))[0].text
+    assert engine.stats.restarts == 1 and engine.pid not in (None, first)
+
+
+@pytest.mark.slow
+async def test_a_child_that_keeps_dying_is_given_up(engine: OpenVINOEngine) -> None:
+    await engine.chat(HELLO, sampling=WARM)
+    task = asyncio.create_task(engine.chat(HELLO, sampling=WARM.model_copy(update={"max_tokens": 4000})))
+    killed: set[int] = set()
+    while not task.done():
+        if engine.pid is not None and engine.pid not in killed:
+            killed.add(engine.pid)
+            os.kill(engine.pid, signal.SIGKILL)
+        await asyncio.sleep(0.02)
+    with pytest.raises(EngineError, match=r"could not start|times in a row"):
+        await task
+    assert len(killed) <= 5
+    assert (await engine.chat(HELLO, sampling=WARM))[0].text
+
+
+@pytest.mark.slow
+async def test_a_frozen_child_is_restarted(gguf: Path) -> None:
+    engine = OpenVINOEngine(str(gguf), EXACT.model_copy(update={"timeout_seconds": 3.0}))
+    await engine.chat(HELLO, sampling=WARM)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGSTOP)
+    assert (await engine.chat(HELLO, sampling=WARM.model_copy(update={"seed": 5})))[0].text and engine.stats.restarts == 1
+    await engine.close()
+
+
+@pytest.mark.slow
+async def test_the_child_ends_with_close_and_the_engine_stays_closed(gguf: Path) -> None:
+    engine = OpenVINOEngine(str(gguf), EXACT)
+    await engine.chat(HELLO, sampling=WARM)
+    pid = engine.pid
+    assert pid is not None
+    task = asyncio.create_task(engine.chat(HELLO, sampling=WARM.model_copy(update={"max_tokens": 4000})))
+    await asyncio.sleep(0.3)
+    await engine.close()
+    await engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        await task
+    assert not await alive(pid) and engine.pid is None
+    with pytest.raises(EngineError, match="closed"):
+        await engine.chat(HELLO, sampling=WARM)
+
+
+ORPHAN = """
+import asyncio, os, sys
+from usbrec.engine import ChatMessage, Sampling
+from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
+async def main():
+    engine = OpenVINOEngine(sys.argv[1], OpenVINOSettings(cache_gb=1))
+    await engine.chat([ChatMessage(role="user", content="hello")], sampling=Sampling(max_tokens=2))
+    print(engine.pid, flush=True)
+    await engine.chat([ChatMessage(role="user", content="hello")], n=8, sampling=Sampling(temperature=1, max_tokens=4000))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_the_child_never_outlives_a_killed_parent(gguf: Path) -> None:
+    import sys
+
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", ORPHAN, str(gguf), stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    for _ in range(30):
+        if not await alive(pid):
+            return
+    raise AssertionError("the child is still there")
+
+
+@pytest.mark.slow
+async def test_choose_is_exact_and_prompts_are_tokenised_as_in_training(engine: OpenVINOEngine, gguf: Path) -> None:
+    """Against the same weights in torch (float32).  What is left is the rounding of Q4_1 to Q8_0."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    for prompt, options in ((JUDGE, ["0", "1", "2"]), (HELLO, ["If", "I", "Yes"])):
+        chat = [message.model_dump() for message in prompt]
+        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        with torch.no_grad():
+            whole = model(ids).logits[0, -1].softmax(-1)
+        wanted = [whole[tokenizer(option, add_special_tokens=False).input_ids[0]].item() for option in options]
+        choice = await engine.choose(prompt, options)
+        [reply] = await engine.chat(prompt, sampling=Sampling(max_tokens=1))
+        assert reply.prompt_tokens == ids.shape[1] and choice.exact
+        assert choice.mass == pytest.approx(sum(wanted), rel=0.15)
+        assert choice.probabilities == pytest.approx([w / sum(wanted) for w in wanted], abs=0.05)
+    assert (await engine.choose(JUDGE, ["2", "1", "0"])).probabilities[::-1] == pytest.approx(
+        (await engine.choose(JUDGE, ["0", "1", "2"])).probabilities, abs=1e-4
+    )
+
+
+@pytest.mark.slow
+async def test_a_file_that_openvino_cannot_load(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF" + bytes(100))
+    engine = OpenVINOEngine(str(bad), EXACT)
+    with pytest.raises(ModelError, match=r"bad\.gguf"):
+        await engine.chat(HELLO, sampling=WARM)
+    await engine.close()
+
+
+async def test_a_missing_model_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USBREC_CACHE", str(tmp_path))
+    engine = connect(EngineConfig())
+    with pytest.raises(ModelError) as fault:
+        await engine.chat(HELLO, sampling=WARM)
+    assert fault.value.fix == "usbrec model get smollm2-135m-instruct"
+    await engine.close()
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "head.gguf"
+    path.write_bytes(b"GGUF....llama.context_length" + (4).to_bytes(4, "little") + (8192).to_bytes(4, "little"))
+    yield path
+
+
+def test_small_parts(head: Path) -> None:
+    assert gguf_number(head, ".context_length") == 8192 and gguf_number(head, ".rope") is None
+    assert overlap("and so <|e", "<|end|>") == 3 and overlap("and so", "<|end|>") == 0
+    assert reason_of(RuntimeError("Exception from a.cpp:5:\nCheck 'x' failed\nno such file")) == "no such file"
+    assert EngineConfig(precision="exact").identity() == {
+        "kind": "openvino", "model": "smollm2-135m-instruct", "precision": "exact", "weights": "q8_0",
+    }  # fmt: skip
