@@ -114,3 +114,12 @@ async def test_exports() -> None:
         "chosen": {"from": "gpt", "value": HIT},
         "rejected": {"from": "gpt", "value": MISS},
     }
+
+
+async def test_rows_keep_everything_that_is_needed_to_train_or_to_score_again() -> None:
+    """Fault 8: rows kept neither the dialogue nor all candidates nor all votes."""
+    (row,) = await rows_for((HIT, MISS), turns=1)
+    again = preferences.PreferenceRow.model_validate_json(row.model_dump_json())
+    assert again == row and again.pair is not None and again.pair.dialogue == example().dialogue
+    assert all(c.score is not None and c.score.reason and c.continuation for c in again.candidates)
+    assert again.human is not None and again.human.score is not None and again.human.score.value is not None

@@ -115,3 +115,25 @@ async def test_the_search_sees_no_target() -> None:
 
     assert list(inspect.signature(Search.search).parameters) == ["self", "dialogue", "seed"]
     assert "targets" not in Profile.model_fields
+
+
+async def test_candidates_are_judged_at_once_not_one_after_the_other() -> None:
+    """Fault 9: everything was serial."""
+    import asyncio
+
+    now, most = 0, 0
+
+    class Slow:
+        name = "slow"
+
+        async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.01)
+            now -= 1
+            return Score(value=1.0)
+
+    found = search(Parrot(samples=SAMPLES))
+    await Search(found.recommender, found.profiler, found.seeker_for, lambda _: Slow(), LINKER, found.settings).search(dialogue("hi"), seed=1)
+    assert most == 4

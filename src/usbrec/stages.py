@@ -101,7 +101,8 @@ class Loop:
 
         parts = {
             "prepare": marks["prepare"], "model": models.resolve(base_model(recipe)).digest, "sft": recipe.sft.model_dump(mode="json"),
-            "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(), "affinity": self._affinity(),
+            "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(),
+            "affinity": self._affinity() if recipe.recommender.hint_share else None,
         }  # fmt: skip
         return await self.run.stage("sft", parts, work, label="LoRA fine-tuning on human replies")
 
@@ -199,6 +200,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").model_dump(mode="json")),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
+            "others": _digests("seeker", "judge"),
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
@@ -245,13 +247,14 @@ class Loop:
                 raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=f"evaluate {arm}")
             return {"rows": len(rows), "failed": len(failed)}
 
-        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
+        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": _digests("seeker", "judge"),
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
         if arm not in REFERENCES:
             which = arm.removesuffix("+ses")
             parts |= self._voice() | {"model": marks.get(f"export/{which}", self.engine_of(which).model_dump(mode="json"))}  # type: ignore[arg-type]
         if arm.endswith("+ses"):
-            parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity()}
+            voices = _digests("profiler", "seeker_profile", "judge_profile")
+            parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity(), "voices": voices}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
@@ -278,7 +281,7 @@ class Loop:
         return recommender_messages(dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history)
 
     def _voice(self) -> dict[str, Any]:
-        return {"recommender": self.recipe.recommender.model_dump(mode="json"), "prompts": prompts.digests()}
+        return {"recommender": self.recipe.recommender.model_dump(mode="json"), "prompts": _digests("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
         return self.recipe.affinity.model_dump(mode="json")
@@ -295,6 +298,11 @@ class Loop:
 def needs_model(last: StageName) -> bool:
     """Does running through `last` need the SFT model?"""
     return last != "prepare"
+
+
+def _digests(*names: str) -> dict[str, str]:
+    known = prompts.digests()
+    return {name: known[name] for name in names}
 
 
 def base_model(recipe: Recipe) -> str:

@@ -66,8 +66,11 @@ def test_everything_else_is_copied_byte_for_byte(tmp_path):
             assert after.tensor_type == before.tensor_type
             assert after.data.tobytes() == before.data.tobytes()
     assert changed == 14
-    skip = {"general.file_type", "GGUF.kv_count"}
-    assert {n: f.contents() for n, f in old.fields.items() if n not in skip} == {n: f.contents() for n, f in new.fields.items() if n not in skip}
+
+    def fields(reader):
+        return {name: field.contents() for name, field in reader.fields.items() if name not in ("general.file_type", "GGUF.kv_count")}
+
+    assert fields(old) == fields(new)
     assert [f.types for n, f in old.fields.items()] == [f.types for n, f in new.fields.items()]
     assert new.get_field("general.file_type").contents() == gguf.LlamaFileType.MOSTLY_Q8_0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -142,7 +145,7 @@ def test_merged_safetensors_can_be_trained_on_again(tiny, tmp_path):
     assert (out / "tokenizer.json").exists()
     merged = AutoModelForCausalLM.from_pretrained(str(out), dtype=torch.float32)
     wrapped = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(str(tiny), dtype=torch.float32), str(adapter))
-    assert torch.allclose(logits(merged), logits(wrapped), atol=0.35)  # bf16 weights
+    assert torch.allclose(logits(merged), logits(wrapped), atol=1e-4)
 
 
 def test_a_dequantised_model_says_nothing_of_quantisation(tmp_path):

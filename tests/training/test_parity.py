@@ -41,7 +41,8 @@ def merged(tmp_path_factory):
     except ModelError as fault:
         pytest.skip(f"needs the default model: {fault.fix}")
     out = tmp_path_factory.mktemp("parity")
-    rows = [SftRow(key=str(n), messages=p[:2], reply=f"You should see {KNOWN[n % 5]}, it is a great one.") for n, p in enumerate(PROMPTS[:24])]
+    replies = [f"You should see {name}, it is a great one." for name in KNOWN]
+    rows = [SftRow(key=str(n), messages=p[:2], reply=replies[n % 5]) for n, p in enumerate(PROMPTS[:24])]
     config = SftConfig(max_steps=5, batch_size=4, learning_rate=1e-3, check_every=0)
     result = train_sft(rows, [], config, base, out / "run")
     assert result.last_loss < result.first_loss
@@ -97,16 +98,16 @@ def test_openvino_says_what_its_file_says(merged, tmp_path):
 
 @pytest.mark.slow
 def test_openvino_says_what_was_trained(merged, tmp_path):
-    """Against torch on the merged bf16 weights: with F16 layers within 0.03; Q8_0 adds its rounding (METHOD 5 measured 0.026 on real prompts)."""
+    """Against torch on the merged fp32 weights: with F16 layers within 0.03; Q8_0 adds its rounding, about 0.03."""
     first_tokens = Exact(merged[2]).first_tokens
     found = parity(merged[1], PROMPTS, first_tokens)
     print(found)
     assert (found.prompts, found.compared) == (50, 250)
     assert found.mean_difference <= 0.03
     assert found.max_difference <= 0.2
-    rounded = parity(merged[1], PROMPTS[::5], Exact(merged[0]).first_tokens)
+    rounded = parity(merged[1], PROMPTS, Exact(merged[0]).first_tokens)
     print(rounded)
-    assert rounded.mean_difference <= 0.1
+    assert rounded.mean_difference <= 0.045
 
 
 @pytest.mark.slow

@@ -74,7 +74,8 @@ def test_three_steps_move_every_trainable_parameter(tiny, tmp_path, objective):
 
 
 def test_simpo_goes_on_from_the_sft_adapter(sft, tiny, tmp_path):
-    result = train_simpo(pair_rows(16), pair_rows(4), simpo_config(epochs=3, check_every=6, check_replies=0), tiny, sft[1].adapter, tmp_path)
+    config = simpo_config(epochs=3, check_every=6, check_replies=0)
+    result = train_simpo(pair_rows(16), pair_rows(4), config, tiny, sft[1].adapter, tmp_path)
     rows = [row for row in log_of(tmp_path) if "loss" in row]
     assert rows[0]["reward_margin"] == pytest.approx(rows[0]["chosen_reward"] - rows[0]["rejected_reward"], abs=1e-4)
     assert result.end.margin > result.start.margin
@@ -119,7 +120,8 @@ def test_simpo_equals_trl(tiny, tmp_path):
     from datasets import Dataset
 
     rows, tokenizer = pair_rows(4), load_tokenizer(tiny)
-    prompts = [tokenizer.apply_chat_template([m.model_dump() for m in r.messages], tokenize=False, add_generation_prompt=True) for r in rows]
+    chats = [[m.model_dump() for m in r.messages] for r in rows]
+    prompts = [tokenizer.apply_chat_template(each, tokenize=False, add_generation_prompt=True) for each in chats]
     data = Dataset.from_dict({"prompt": prompts, "chosen": [r.chosen for r in rows], "rejected": [r.rejected for r in rows]})
     arguments = cpo.CPOConfig(
         output_dir=str(tmp_path / "trl"), loss_type="simpo", cpo_alpha=0.0, beta=2.5, simpo_gamma=1.25, per_device_train_batch_size=4,

@@ -7,7 +7,9 @@ from pathlib import Path
 from usbrec.engine import ChatMessage
 from usbrec.training import PairRow, SftConfig, SftRow, SimpoConfig
 
-WORDS = ["hello", "i", "want", "a", "film", "with", "robots", "or", "love", "perhaps", "watch", "the", "long", "river", "tonight", "it", "is", "good", "and", "short", "you", "may", "like", "that", "one", "too"]
+WORDS = (
+    "hello i want a film with robots or love perhaps watch the long river tonight it is good and short you may like that one too"
+).split()  # noqa: SIM905
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
@@ -41,7 +43,8 @@ def make_tiny_model(folder: Path) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, eos_token_id=2, pad_token_id=0, bos_token_id=1, initializer_range=0.3,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, eos_token_id=2, pad_token_id=0, bos_token_id=1,
+        initializer_range=0.3,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

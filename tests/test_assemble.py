@@ -1,0 +1,107 @@
+"""What the parts are given: over the toy world with the scripted engine, every prompt that the recommender and the search read is searched
+for targets; and the floors, the ceiling and the arms are what a recipe says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from toy import CATALOGUE, COOCCURRENCE, EXAMPLES, LINKER, example
+
+from usbrec import config
+from usbrec.assemble import REFERENCES, Assembly, Engines, World
+from usbrec.engine import Engine
+from usbrec.engines import EngineConfig
+from usbrec.engines.scripted import ScriptedEngine
+from usbrec.errors import ConfigError, DataError
+from usbrec.evaluation.ieval import Evaluation
+from usbrec.stages import imitation_rows
+from usbrec.types import Example
+
+WORLD = World(
+    splits={name: list(EXAMPLES) for name in ("train", "valid", "test")}, catalogue=CATALOGUE, linker=LINKER, cooccurrence=COOCCURRENCE
+)
+
+
+class Fake(Engines):
+    """Hands out one scripted engine for everything."""
+
+    def __init__(self, engine: ScriptedEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def get(self, config: EngineConfig) -> Engine:
+        return self.engine
+
+
+def recipe(**sections: Any) -> config.Recipe:
+    return config.Recipe.model_validate({"name": "t", "data": {"kind": "demo"}, **sections})
+
+
+async def play(arm: str, given: Example, engine: ScriptedEngine, **sections: Any) -> tuple[Any, list[str]]:
+    """The outcome of one arm on one example, and every prompt as one text."""
+    assembly = Assembly(recipe(**sections), WORLD, Fake(engine))
+    recommender = assembly.search(engine) if arm == "ses" else assembly.recommender(engine)
+    evaluation = Evaluation(
+        arm=arm, recommender_for=lambda _: recommender, seeker_for=assembly.seeker_for(assembly.recipe.evaluate.seeker),
+        judges_for=[assembly.judge_for(j) for j in assembly.recipe.evaluate.judges], linker=LINKER, turns=2, seed=0,
+    )  # fmt: skip
+    outcome = await evaluation(given)
+    return outcome, ["\n".join(m.content for m in prompt) for prompt in engine.asked]
+
+
+@pytest.mark.parametrize("arm", ["plain", "ses"])
+@pytest.mark.parametrize("depth", [0, 2])
+async def test_no_prompt_holds_a_target_that_the_dialogue_does_not(arm: str, depth: int) -> None:
+    secret = example(text="hello there", targets=("gate",))
+    engine = ScriptedEngine(("What do you like?", "Have you seen Toy Story (1995)?", "Alien (1979) is good."))
+    outcome, prompts = await play(arm, secret, engine, search={"depth": depth, "candidates": 4})
+    assert len(prompts) >= 2 and outcome.turns
+    for prompt in prompts:
+        assert not LINKER.reveals(prompt, ("gate",)), prompt
+        assert secret.reply not in prompt
+
+
+async def test_the_human_reply_reaches_no_prompt_but_is_what_sft_learns() -> None:
+    rows = await imitation_rows(recipe(recommender={"hint_share": 0.0}), WORLD, "train")
+    assert [row.reply for row in rows] == ["You should see Casino (1995)."] * 4
+    assert all("Casino" not in message.content for row in rows for message in row.messages)
+
+
+async def test_hints_stand_in_their_share_of_the_rows_the_target_among_them() -> None:
+    rows = await imitation_rows(recipe(recommender={"hint_share": 1.0, "hint_count": 3}), WORLD, "train")
+    for row in rows:
+        assert "Casino (1995)" in row.messages[0].content and row.messages[0].content.count(";") == 2
+        assert "Heat (1995)" not in row.messages[0].content  # the seeker named it
+
+
+async def test_guided_candidates_see_retrieved_items_and_plain_ones_do_not() -> None:
+    engine = ScriptedEngine(("Collateral (2004).", "Toy Story (1995)?"))
+    _, prompts = await play("ses", example(), engine, search={"depth": 0, "candidates": 2, "guided": 2}, recommender={"hint_count": 2})
+    guided = [p for p in prompts if "Among these may be one" in p]
+    assert guided and len(guided) < len(prompts)
+    assert all("Casino (1995)" in p and "Collateral (2004)" in p for p in guided)  # co-liked with Heat
+
+
+@pytest.mark.parametrize("arm", REFERENCES)
+async def test_every_reference_arm_speaks(arm: str) -> None:
+    assembly = Assembly(recipe(), WORLD, Fake(ScriptedEngine()))
+    reply = await assembly.reference(arm)(EXAMPLES[0]).reply(EXAMPLES[0].dialogue, seed=1)
+    expected = {
+        "floor:random-reply": "You should see Casino (1995).",
+        "floor:repeat": "You should watch Heat (1995).",
+        "collaborative": "Have you seen Casino (1995)?",
+        "ceiling:human": "You should see Casino (1995).",
+    }
+    assert reply.text == expected.get(arm, reply.text) and reply.text
+    if arm == "floor:most-popular":
+        assert LINKER.items(reply.text) and "heat" not in LINKER.items(reply.text)  # Heat is the most liked, but it was named
+
+
+async def test_the_ceiling_of_a_row_without_a_reply_is_an_error_not_a_zero() -> None:
+    assembly = Assembly(recipe(), WORLD, Fake(ScriptedEngine()))
+    cut = EXAMPLES[0].model_copy(update={"reply_whole": False})
+    with pytest.raises(DataError, match="missing"):
+        await assembly.reference("ceiling:human")(cut).reply(cut.dialogue, seed=1)
+    with pytest.raises(ConfigError, match="no reference arm"):
+        assembly.reference("floor:nothing")
