@@ -1,7 +1,7 @@
 """Writes docs/cli.md (from the commands' own help) and docs/recipes.md (from the settings' docstrings).
 
-    python docs/generate.py            write both
-    python docs/generate.py --check    exit 1 if one of them is out of date
+python docs/generate.py            write both
+python docs/generate.py --check    exit 1 if one of them is out of date
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def cli_page() -> str:
         for parameter in command.params:
             if parameter.name == "help":
                 continue
-            names = ", ".join(f"`{n}`" for n in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.metavar or parameter.name.upper()}`"
+            option = parameter.param_type_name == "option"
+            names = ", ".join(f"`{n}`" for n in parameter.opts) if option else f"`{parameter.metavar or parameter.name.upper()}`"
             about = getattr(parameter, "help", None) or ""
             rows.append(f"| {names} | {about} |")
         if rows:
@@ -70,7 +71,8 @@ def _section(title: str, model: type[BaseModel], lines: list[str], seen: dict[ty
     inner: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         nested = _models_in(field.annotation)
-        default = "required" if field.is_required() else ("see below" if nested and field.default is not None else f"`{field.get_default(call_default_factory=True)}`")
+        given = "see below" if nested and field.default is not None else f"`{field.get_default(call_default_factory=True)}`"
+        default = "required" if field.is_required() else given
         lines.append(f"| `{name}` | {default} | {told.get(name, '')} |")
         inner += [(name if title == "recipe" else f"{title}.{name}", kind) for kind in nested]
     lines.append("")
@@ -93,7 +95,9 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
         body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[field.target.id] = " ".join(str(text.value.value).split()).replace("|", "\\|")
     return found
 

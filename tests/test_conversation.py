@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from toy import LINKER, Line, Parrot, dialogue
-
+from toy import CATALOGUE, LINKER, Line, Parrot, dialogue
 from usbrec.conversation import converse, judge_replies
 from usbrec.roles.catalogue import CatalogueJudge, target_hit
-from toy import CATALOGUE
 
 
 async def test_turns_alternate_and_nothing_else_is_said() -> None:

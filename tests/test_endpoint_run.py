@@ -1,4 +1,4 @@
-"""The paper's recipes against an endpoint on the loopback interface: PODCS and the evaluation run, and a bad endpoint is one clear error."""
+"""The paper's recipes against an endpoint on the loopback interface: PODCS and the evaluation run; a bad endpoint is one clear error."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from loopback import Answer, Loopback
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -35,7 +36,11 @@ class Crowd(Loopback):
 
 def usbrec(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "usbrec", *arguments], capture_output=True, text=True, timeout=200, env={**_environment(), "USBREC_BASE_URL": url}
+        [sys.executable, "-m", "usbrec", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**_environment(), "USBREC_BASE_URL": url},
     )
 
 

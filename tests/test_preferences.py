@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from toy import CATALOGUE, LINKER, Line, Parrot, example
 
+from toy import CATALOGUE, LINKER, Line, Parrot, example
 from usbrec import preferences
 from usbrec.engine import ChatMessage
 from usbrec.preferences import CandidateMaker, CandidateSet, PreferenceSettings, data_card, make_pairs
@@ -123,3 +123,24 @@ async def test_rows_keep_everything_that_is_needed_to_train_or_to_score_again() 
     assert again == row and again.pair is not None and again.pair.dialogue == example().dialogue
     assert all(c.score is not None and c.score.reason and c.continuation for c in again.candidates)
     assert again.human is not None and again.human.score is not None and again.human.score.value is not None
+
+
+async def test_dialogues_are_played_on_before_candidates_are_drawn() -> None:
+    make = maker((HIT, MISS), played=2)
+    given = [example(f"d{i}:1") for i in range(12)]
+    sets = [await make(e) for e in given]
+    lengths = {len(row.dialogue) for row in sets}
+    assert lengths == {1, 3, 5}  # 0, 1 or 2 turns of recommender and seeker
+    assert all(row.dialogue.messages[-1].side == "seeker" for row in sets)
+    assert all((row.human is None) == (len(row.dialogue) > 1) for row in sets)  # the human answered the given dialogue only
+    rows = make_pairs(given, sets, make.settings)
+    assert all(row.pair is not None and row.pair.dialogue == found.dialogue for row, found in zip(rows, sets, strict=True))
+    assert [await make(e) for e in given] == sets
+
+
+async def test_a_dialogue_is_not_played_past_a_named_target() -> None:
+    make = CandidateMaker(
+        policy=Parrot(greedy=HIT, samples=(HIT, MISS)), seeker_for=lambda _: Line(), linker=LINKER, seed=0,
+        judge_for=lambda targets: CatalogueJudge(CATALOGUE, LINKER, targets), settings=PreferenceSettings(k=2, played=3),
+    )  # fmt: skip
+    assert {len((await make(example(f"d{i}:1"))).dialogue) for i in range(8)} == {1}

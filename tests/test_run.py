@@ -128,7 +128,9 @@ def test_the_same_command_again_does_nothing_and_a_changed_key_is_named(undistur
     again = run(undisturbed)
     assert again.returncode == 0 and again.stderr.count("unchanged, kept") >= 9
     assert "running" not in again.stderr
-    status = subprocess.run([sys.executable, "-m", "usbrec", "status", str(undisturbed), "--json"], capture_output=True, text=True, timeout=60)
+    status = subprocess.run(
+        [sys.executable, "-m", "usbrec", "status", str(undisturbed), "--json"], capture_output=True, text=True, timeout=60
+    )
     assert {row["state"] for row in json.loads(status.stdout)} == {"finished"}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from toy import CATALOGUE, COOCCURRENCE, LINKER, Line, Parrot, dialogue
 
+from toy import CATALOGUE, COOCCURRENCE, LINKER, Line, Parrot, dialogue
 from usbrec.errors import EngineReply
 from usbrec.roles.catalogue import Affinity, CatalogueProfileJudge, CatalogueProfiler
 from usbrec.search import Search, SearchSettings, back_up, merge
@@ -135,5 +135,7 @@ async def test_candidates_are_judged_at_once_not_one_after_the_other() -> None:
             return Score(value=1.0)
 
     found = search(Parrot(samples=SAMPLES))
-    await Search(found.recommender, found.profiler, found.seeker_for, lambda _: Slow(), LINKER, found.settings).search(dialogue("hi"), seed=1)
+    await Search(found.recommender, found.profiler, found.seeker_for, lambda _: Slow(), LINKER, found.settings).search(
+        dialogue("hi"), seed=1
+    )
     assert most == 4

@@ -26,6 +26,7 @@ from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, Catalo
 from usbrec.roles.floors import Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat
 from usbrec.roles.llm import (
     GroundedJudge,
+    GuidedReplies,
     HintsFor,
     LLMJudge,
     LLMProfileJudge,
@@ -132,14 +133,17 @@ class Assembly:
         """Names of the retriever's best items; None for a count of 0."""
         if not count:
             return None
-        retriever, catalogue = self.retriever, self.world.catalogue
 
         async def hints(dialogue: Dialogue) -> Sequence[str]:
-            return [catalogue[item].name for item in await retriever.items(dialogue, k=count)]
+            return await self.retrieve(dialogue, count)
 
         return hints
 
-    def recommender(self, engine: Engine, *, hints: int | None = None) -> LLMRecommender:
+    async def retrieve(self, dialogue: Dialogue, count: int) -> Sequence[str]:
+        """The names of the retriever's best items for a dialogue."""
+        return [self.world.catalogue[item].name for item in await self.retriever.items(dialogue, k=count)]
+
+    def recommender(self, engine: Engine) -> LLMRecommender:
         settings = self.recipe.recommender
         return LLMRecommender(
             engine,
@@ -148,13 +152,13 @@ class Assembly:
             max_tokens=settings.max_tokens,
             history=settings.history,
             temperature=settings.temperature,
-            hints_for=self.hints_for(settings.hints if hints is None else hints),
+            hints_for=self.hints_for(settings.hints),
         )
 
     def search(self, engine: Engine) -> Search:
         """SES over the model of `engine`."""
         settings, world = self.recipe.search, self.world
-        guided = self.recommender(engine, hints=self.recipe.recommender.hint_count) if settings.guided else None
+        guided = GuidedReplies(self.recommender(engine), self.retrieve) if settings.guided else None
         return Search(
             recommender=self.recommender(engine),
             profiler=self._profiler(),

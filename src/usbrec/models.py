@@ -307,5 +307,3 @@ def _state(path: Path) -> dict[str, object]:
 
 def _note_of(path: Path) -> Path:
     return cache() / "digests" / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]}.json"
-
-

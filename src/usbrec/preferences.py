@@ -28,9 +28,10 @@ from usbrec.conversation import converse, judge_replies
 from usbrec.engine import ChatMessage
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, SamplingRecommender, SeekerFor
+from usbrec.roles.catalogue import target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
-from usbrec.seeds import seed_of
-from usbrec.types import Candidate, Example, Frozen, PreferencePair, Score
+from usbrec.seeds import rng_of, seed_of
+from usbrec.types import Candidate, Dialogue, Example, Frozen, PreferencePair, Score
 
 PairingRule = Literal["paper", "best-worst", "margin"]
 
@@ -46,6 +47,9 @@ class PreferenceSettings(Settings):
     """Of the candidates."""
     turns: int = Field(default=0, ge=0)
     """Turns of look-ahead played after a candidate; its score is then the mean over its own and the later replies."""
+    played: int = Field(default=0, ge=0)
+    """Before candidates are drawn, the dialogue is played on for 0 to so many turns (drawn per row) by the policy and the simulated
+    seeker, so that the policy also learns what to say after an offer was declined; 0 is the paper's setting."""
     seeker: SeekerSettings = SeekerSettings()
     """The simulated user of the look-ahead."""
     judge: JudgeSettings = JudgeSettings()
@@ -67,6 +71,8 @@ class CandidateSet(Frozen):
     """All candidates for one dialogue, judged.  A failed dialogue keeps its error."""
 
     key: str
+    dialogue: Dialogue = Dialogue()
+    """What the candidates answer: the example's dialogue, or that dialogue played on."""
     candidates: tuple[Candidate, ...] = ()
     human: Candidate | None = None
     error: str = ""
@@ -97,23 +103,36 @@ class CandidateMaker:
 
     async def __call__(self, example: Example) -> CandidateSet:
         seed = seed_of(self.seed, "prefer", example.key)
-        texts = await self.policy.sample(example.dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
+        dialogue = await self._played_on(example, seed)
+        texts = await self.policy.sample(dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
         counts = Counter(texts)
-        judged = [self._judge(example, text, count, seed_of(seed, text)) for text, count in counts.items()]
-        human = self._judge(example, example.reply, 1, seed_of(seed, "human")) if example.reply and example.reply_whole else None
+        judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
+        answered = dialogue == example.dialogue and example.reply and example.reply_whole
+        human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human")) if answered else None
         candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
-        return CandidateSet(key=example.key, human=candidates.pop() if human else None, candidates=tuple(candidates))
+        return CandidateSet(key=example.key, dialogue=dialogue, human=candidates.pop() if human else None, candidates=tuple(candidates))
 
-    async def _judge(self, example: Example, text: str, count: int, seed: int) -> Candidate:
+    async def _played_on(self, example: Example, seed: int) -> Dialogue:
+        """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named; ends with the seeker."""
+        dialogue, start = example.dialogue, len(example.dialogue)
+        seeker = self.seeker_for(example.targets)
+        for turn in range(rng_of(seed, "played").randint(0, self.settings.played)):
+            said = dialogue.say("recommender", (await self.policy.reply(dialogue, seed=seed_of(seed, "play", turn))).text)
+            if target_hit(said, example.targets, self.linker)[0]:
+                break
+            dialogue = said.say("seeker", await seeker.respond(said, start=start, seed=seed_of(seed, "answer", turn)))
+        return dialogue
+
+    async def _judge(self, dialogue: Dialogue, targets: tuple[str, ...], text: str, count: int, seed: int) -> Candidate:
         played = await converse(
-            example.dialogue,
+            dialogue,
             recommender=self.policy,
-            seeker=self.seeker_for(example.targets),
+            seeker=self.seeker_for(targets),
             turns=1 + self.settings.turns,
             seed=seed,
             first=text,
         )
-        scores = [row[0] for row in await judge_replies(played, [self.judge_for(example.targets)], seed=seed)]
+        scores = [row[0] for row in await judge_replies(played, [self.judge_for(targets)], seed=seed)]
         after = played.dialogue.messages[played.start + 1 :]
         return Candidate(text=text, items=self.linker.items(text), score=_over_turns(scores), continuation=after, count=count)
 
@@ -154,25 +173,25 @@ def _pair(example: Example, row: CandidateSet, settings: PreferenceSettings, wor
         return PreferenceRow.model_validate({"outcome": "no candidate could be scored", **common})
     best, worst = max(scored, key=worth), min(scored, key=worth)
     if settings.pairing == "paper":
-        return _paper_pair(example, best, worst, settings, common)
+        return _paper_pair(example, row, best, worst, settings, common)
     gap = worth(best) - worth(worst)
     if gap <= 0:
         return PreferenceRow.model_validate({"outcome": "all candidates score alike", **common})
     if settings.pairing == "margin" and gap < settings.margin:
         return PreferenceRow.model_validate({"outcome": "difference below the margin", **common})
     pair = PreferencePair(
-        key=row.key, dialogue=example.dialogue, chosen=best.text, rejected=worst.text,
+        key=row.key, dialogue=row.dialogue, chosen=best.text, rejected=worst.text,
         chosen_from="policy", rejected_from="policy", chosen_score=worth(best), rejected_score=worth(worst),
     )  # fmt: skip
     return PreferenceRow.model_validate({"outcome": "pair", "pair": pair, **common})
 
 
 def _paper_pair(
-    example: Example, best: Candidate, worst: Candidate, settings: PreferenceSettings, common: dict[str, object]
+    example: Example, row: CandidateSet, best: Candidate, worst: Candidate, settings: PreferenceSettings, common: dict[str, object]
 ) -> PreferenceRow:
     good, bad = _value(best), _value(worst)
     take_best, take_worst = good >= 2, bad <= settings.paper_low
-    human = example.reply if example.reply_whole else ""
+    human = example.reply if example.reply_whole and row.human else ""
     if not human and not (take_best and take_worst):
         return PreferenceRow.model_validate({"outcome": "the human reply is missing", **common})
     chosen, rejected = best.text if take_best else human, worst.text if take_worst else human
@@ -180,7 +199,7 @@ def _paper_pair(
         return PreferenceRow.model_validate({"outcome": "chosen and rejected are the same", **common})
     said = 2.0  # the human reply names the targets by construction
     pair = PreferencePair(
-        key=example.key, dialogue=example.dialogue, chosen=chosen, rejected=rejected,
+        key=example.key, dialogue=row.dialogue, chosen=chosen, rejected=rejected,
         chosen_from="policy" if take_best else "human", rejected_from="policy" if take_worst else "human",
         chosen_score=good if take_best else said, rejected_score=bad if take_worst else said,
     )  # fmt: skip

@@ -38,7 +38,7 @@ class SearchSettings(Settings):
     temperature: float = Field(default=0.5, ge=0)
     """Of the candidates; the paper found 0.5 best."""
     guided: int = Field(default=0, ge=0)
-    """Further candidates drawn with the retriever's items in the prompt; 0 is the paper's setting."""
+    """Further candidates: so many of the retriever's best items are put before the model, one a prompt; 0 is the paper's setting."""
     depth: int = Field(default=1, ge=0)
     """Turns of look-ahead after the candidate."""
     width: int = Field(default=1, ge=1)

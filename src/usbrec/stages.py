@@ -247,7 +247,8 @@ class Loop:
                 raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=f"evaluate {arm}")
             return {"rows": len(rows), "failed": len(failed)}
 
-        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": _digests("seeker", "judge"),
+        others = _digests("seeker", "judge")
+        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
         if arm not in REFERENCES:
             which = arm.removesuffix("+ses")
@@ -341,7 +342,8 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
             if rng.random() < voice.hint_share:
                 found = await retriever.items(example.dialogue, k=voice.hint_count)
                 fresh = [t for t in example.targets if t not in example.leaks][:2]
-                listed = [*fresh, *(item for item in found if item not in fresh)][: voice.hint_count]
+                count = rng.randint(1, voice.hint_count)
+                listed = [*fresh, *(item for item in found if item not in fresh)][:count]
                 rng.shuffle(listed)
                 hints = [world.catalogue[item].name for item in listed]
             messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
 
+from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
 from usbrec.roles.catalogue import Affinity, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
 from usbrec.types import Profile
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from toy import CATALOGUE, LINKER, dialogue
 
+from toy import CATALOGUE, LINKER, dialogue
 from usbrec.engine import ChatMessage, Choice, Sampling
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import EngineReply, PromptError
@@ -72,9 +72,11 @@ def test_a_dialogue_that_has_not_begun_still_makes_a_chat() -> None:
     assert [m.role for m in chat] == ["system", "user"]
 
 
-def test_hints_stand_in_the_system_message_only() -> None:
+def test_hints_stand_behind_the_dialogue_so_that_prompts_share_their_prefix() -> None:
+    plain = recommender_messages(dialogue("hi"), noun="film", nouns="films", history=None)
     chat = recommender_messages(dialogue("hi"), noun="film", nouns="films", history=None, hints=["Heat (1995)", "Alien (1979)"])
-    assert "Heat (1995); Alien (1979)" in chat[0].content and chat[1].content == "hi"
+    assert chat[: len(plain)] == plain and len(chat) == len(plain) + 1
+    assert chat[-1].role == "system" and "Heat (1995); Alien (1979)" in chat[-1].content
 
 
 @pytest.mark.parametrize(

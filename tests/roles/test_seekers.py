@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from toy import CATALOGUE, LINKER, dialogue
 
+from toy import CATALOGUE, LINKER, dialogue
 from usbrec.catalogue import Catalogue
 from usbrec.linking import Linker
 from usbrec.roles.seekers import AttributesSeeker, ProfileSeeker, wishes_of

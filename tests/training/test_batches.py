@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_models import chat, sft_rows, tiny_tokenizer
 
+from usbrec.engine import ChatMessage
 from usbrec.errors import TrainingError
 from usbrec.training import PairRow, SftRow
 from usbrec.training.batches import ChatEncoder, collate, encode, plan
@@ -136,3 +137,12 @@ def test_rows_of_like_length_share_a_batch():
 
     in_order = [list(range(at, at + 8)) for at in range(0, 400, 8)]
     assert padding(plan(lengths, batch_size=8, epochs=1, seed=0)) < padding(in_order) / 5
+
+
+def test_what_stands_behind_the_last_user_message_stays_too(tokenizer):
+    hints = ChatMessage(role="system", content="a good film")
+    system, *turns = chat("hello " * 30, "i like love " * 20, "tonight")
+    encoder = encoder_of(tokenizer, max_length=60)
+    encoded = encoder.encode(SftRow(key="a", messages=(system, *turns, hints), reply="a film"))
+    assert encoded is not None and encoder.counts.shortened == 1
+    assert list(encoded.prompt) == encoder.prompt([system, turns[-1], hints])

@@ -7,9 +7,8 @@ from pathlib import Path
 from usbrec.engine import ChatMessage
 from usbrec.training import PairRow, SftConfig, SftRow, SimpoConfig
 
-WORDS = (
-    "hello i want a film with robots or love perhaps watch the long river tonight it is good and short you may like that one too"
-).split()  # noqa: SIM905
+SENTENCE = "hello i want a film with robots or love perhaps watch the long river tonight it is good and short you may like that one too"
+WORDS = SENTENCE.split()
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from usbrec.catalogue import Catalogue
-from usbrec.data.demo_talk import simulate, world_files
+from usbrec.data.demo_talk import simulate
+from usbrec.data.demo_words import world_files
 from usbrec.data.prepared import SPLITS, Card, write
 from usbrec.data.splits import by_dialogue
 from usbrec.errors import DataError

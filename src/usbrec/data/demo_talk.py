@@ -12,32 +12,30 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Likes
+from usbrec.data.demo_words import Phrases, neat, read_phrases
 from usbrec.errors import DataError
 from usbrec.linking import Linker
-from usbrec.roles.seekers import ACCEPT, DECLINE, KNOWN, WISHES, Wish, wishes_of
+from usbrec.roles.seekers import WISHES, Wish, wishes_of
 from usbrec.seeds import rng_of, seed_of
 from usbrec.types import Dialogue, Example, Item, Side
 
 CIRCLES = 10
 GOOD_OFFERS = 0.78
+SHARE = {0.0: 0.0, 0.5: 0.35, 1.0: 1.0}
+"""What a film with that share of the wanted genres is worth."""
 FITS = 0.9
 """Least fit to the taste of a film that the seeker welcomes."""
-
-_CHOICE = re.compile(r"\[([^\[\]]*)\]")
-_SLOT = re.compile(r"\{(\w+)\}")
-_SENTENCE = re.compile(r"(^|[.!?] )([a-z])")
 
 
 def simulate(catalogue: Catalogue, seed: int, dialogues: int) -> tuple[list[Example], list[Likes]]:
     """Generated dialogues over any catalogue whose items have genres: one example per reply that names a film, one `Likes` a dialogue."""
-    world = _World(catalogue, Linker(catalogue), _grammar())
+    world = _World(catalogue, Linker(catalogue), Phrases(read_phrases()))
     rows: list[Example] = []
     likes = []
     for number in range(dialogues):
@@ -46,30 +44,6 @@ def simulate(catalogue: Catalogue, seed: int, dialogues: int) -> tuple[list[Exam
         rows += talk.rows
         likes.append(Likes(key=talk.key, items=tuple(dict.fromkeys(talk.praised))))
     return rows, likes
-
-
-def world_files(start: str, end: str) -> dict[str, str]:
-    """Name -> text of the bundled files with that beginning and end, by name."""
-    folder = resources.files("usbrec.data").joinpath("world")
-    files = sorted((each for each in folder.iterdir() if each.name.startswith(start) and each.name.endswith(end)), key=lambda f: f.name)
-    return {each.name: each.read_text(encoding="utf-8") for each in files}
-
-
-def _grammar() -> dict[str, list[str]]:
-    """List name -> phrases.  "[a|b]" is a choice, "{name}" a value or a phrase of another list."""
-    lists: dict[str, list[str]] = {}
-    name = ""
-    for line in world_files("phrases", ".txt")["phrases.txt"].splitlines():
-        if line.startswith("== "):
-            lists[name := line[3:].strip()] = []
-        elif line.strip():
-            lists[name].append(line)
-    for kind, phrases in WISHES.items():
-        lists[f"wish_{kind}"] += [phrase.replace("{0}", "{value}") for phrase in phrases]
-    lists["thanks"] += ACCEPT
-    lists["decline"] += DECLINE
-    lists["known"] = [phrase[:-1] + end for phrase in KNOWN for end in (".", ", {detail}.", ", {who} showed it to me.")]
-    return lists
 
 
 @dataclass(frozen=True)
@@ -83,16 +57,16 @@ class _Taste:
 
     def fit(self, item: Item) -> float:
         """From 0 (nothing in common) to about 3."""
-        share = len({*self.genres} & {*item.genres}) / len(self.genres)
-        person = self.person in (*item.directors, *item.stars)
-        return share**1.5 + 1.2 * person + 0.4 * (self.decade is not None and _decade(item) == self.decade)
+        share = SHARE[sum(genre in item.genres for genre in self.genres) / len(self.genres)]
+        person = 1.2 if self.person and (self.person in item.directors or self.person in item.stars) else 0.0
+        return share + person + (0.4 if self.decade is not None and _decade(item) == self.decade else 0.0)
 
 
 @dataclass(frozen=True)
 class _World:
     catalogue: Catalogue
     linker: Linker
-    lists: Mapping[str, Sequence[str]]
+    phrases: Phrases
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -121,11 +95,6 @@ class _World:
         """How likely each item is to be liked."""
         columns = zip(self.items, self.popularity, self.circles, strict=True)
         return [(0.06 + taste.fit(i)) ** 2 * p * (2.5 if c == taste.circle else 1.0) for i, p, c in columns]
-
-    def write(self, rng: random.Random, name: str, values: Mapping[str, str]) -> str:
-        """A phrase of that list with everything filled in."""
-        text = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), rng.choice(self.lists[name]))
-        return _SLOT.sub(lambda found: values[found[1]] if found[1] in values else self.write(rng, found[1], values), text)
 
 
 @dataclass
@@ -169,23 +138,20 @@ class _Talk:
             asked = not asked and self.rng.random() < (0.4 if turn == 0 else 0.3)
             if asked:
                 kind = self.rng.choice(("genre", "genre", "star", "director", "decade", "liked", "liked"))
-                self._say("recommender", f"{self._write('ask_lead')} {self._write(f'ask_{kind}')}")
+                self._say("recommender", neat(f"{self._write('ask_lead')} {self._write(f'ask_{kind}')}"))
                 self._seeker([self._tell(kind)])
             elif not self._react(self._offer()):
                 return
 
     def _write(self, name: str, **values: str) -> str:
-        return self.world.write(self.rng, name, values)
+        return self.world.phrases.write(self.rng, name, values)
 
     def _say(self, side: Side, text: str) -> None:
-        text = " ".join(text.split())
-        if side == "recommender":
-            text = _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
-        self.dialogue = self.dialogue.say(side, text)
+        self.dialogue = self.dialogue.say(side, " ".join(text.split()))
 
     def _seeker(self, parts: Sequence[str]) -> None:
         """The seeker says the parts in its own way of writing."""
-        text = _SENTENCE.sub(lambda found: found[1] + found[2].upper(), " ".join(part for part in parts if part))
+        text = neat(" ".join(parts))
         text = re.sub(r"\bi(?=\b[' ])", "I", text)
         text = text.lower() if self.lower else text
         text = re.sub(r"[.,'!]", "", text) if self.bare else text
@@ -231,12 +197,9 @@ class _Talk:
     def _draw(self) -> str:
         """A film not named yet: good in most cases, otherwise any popular one."""
         good = self.rng.random() < GOOD_OFFERS
-        weights = [w * w for w in self.weights] if good else list(self.world.popularity)
-        for _ in range(30):
-            item = self.rng.choices(self.world.items, weights)[0].id
-            if item not in self.named and self._welcome(item) == good:
-                break
-        return item
+        weights = [w * w for w in self.weights] if good else self.world.popularity
+        drawn = [item.id for item in self.rng.choices(self.world.items, weights, k=30)]
+        return next((item for item in drawn if item not in self.named and self._welcome(item) == good), drawn[0])
 
     def _offer(self) -> tuple[str, ...]:
         """The recommender's reply as a row; the ids it names, the new ones last."""
@@ -246,14 +209,15 @@ class _Talk:
                 form = "offer_since" if chance < 0.09 else "offer_again"
             elif self.rng.random() < 0.12:
                 form = "offer_two"
-            film, other = (self.world.catalogue[self._draw()] for _ in range(2))
+            film = self.world.catalogue[self._draw()]
+            other = self.world.catalogue[self._draw()] if form == "offer_two" else film
             again = self.world.catalogue[named] if named else film
             about = again if form == "offer_again" else film
             values = {"film": film.name, "other": other.name, "named": again.name, "reason": self._reason(about)}
-            text = " ".join(self._write(form, **values).split())
+            text = neat(self._write(form, **values))
             intended = {"offer": [film], "offer_two": [film, other], "offer_since": [again, film], "offer_again": [again]}[form]
             targets = tuple(item.id for item in intended)
-            if self.world.linker.items(_SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)) == targets:
+            if self.world.linker.items(text) == targets:
                 break
         else:
             raise DataError("no reply names its film clearly", where=self.key, fix="give the films titles that the linker can find")
@@ -305,8 +269,8 @@ class _Talk:
             self._seeker([self._write(reaction), self._write("more") if self.rng.random() < 0.5 else self._tell()])
         else:
             off = [genre for genre in self.world.catalogue[item].genres if genre not in self.taste.genres]
-            reaction = self._write("seen_meh" if chance > 0.85 and not welcome else "decline", genre=self.rng.choice(off or ["that much drama"]))
-            self._seeker([reaction, self._tell()])
+            reaction = "seen_meh" if chance > 0.85 and not welcome else "decline"
+            self._seeker([self._write(reaction, genre=self.rng.choice(off or ["sad"])), self._tell()])
         return True
 
 

@@ -59,9 +59,7 @@ class Paired(Frozen):
     only_b: int = 0
 
 
-def mean_interval(
-    values: Sequence[float], seed: int, *, clusters: Sequence[str] | None = None, limits: Limits | None = None
-) -> Interval:
+def mean_interval(values: Sequence[float], seed: int, *, clusters: Sequence[str] | None = None, limits: Limits | None = None) -> Interval:
     """The mean of `values` with its 95% bootstrap interval.
 
     Args:

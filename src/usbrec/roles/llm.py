@@ -97,10 +97,31 @@ class LLMRecommender:
         return Reply(text=texts[0])
 
     async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
-        sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed)
         hints = await self.hints_for(dialogue) if self.hints_for else ()
+        return await self.sample_with(hints, dialogue, n=n, temperature=temperature, seed=seed)
+
+    async def sample_with(self, hints: Sequence[str], dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
+        """As `sample`, with these items' names in the prompt."""
+        sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed)
         completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
         return [text for text in (clean(c.text) for c in completions) if text]
+
+
+@dataclass(frozen=True)
+class GuidedReplies:
+    """Candidates for the search that put the right items before the model: one reply for each of the retriever's best items.
+
+    The model writes every reply itself, with that one item in its prompt; it may decline to use it.
+    """
+
+    recommender: LLMRecommender
+    retrieve: Callable[[Dialogue, int], Awaitable[Sequence[str]]]
+    """The names of up to so many items, best first."""
+
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
+        names = await self.retrieve(dialogue, n)
+        drawn = [self.recommender.sample_with([name], dialogue, n=1, temperature=temperature, seed=seed_of(seed, name)) for name in names]
+        return [text for texts in await asyncio.gather(*drawn) for text in texts]
 
 
 def recommender_messages(dialogue: Dialogue, *, noun: str, nouns: str, history: int | None, hints: Sequence[str] = ()) -> list[ChatMessage]:
@@ -109,11 +130,12 @@ def recommender_messages(dialogue: Dialogue, *, noun: str, nouns: str, history: 
     Args:
         hints: names of items that a retriever proposes; empty for the plain prompt.
     """
-    system = render("recommender", item=noun, items=nouns)
-    if hints:
-        system = render("recommender_hints", instruction=system, names="; ".join(hints))
-    chat = as_seen_by("recommender", dialogue, system, history=history)
-    return chat if chat[-1].role == "user" else [*chat, ChatMessage(role="user", content="Hi")]
+    chat = as_seen_by("recommender", dialogue, render("recommender", item=noun, items=nouns), history=history)
+    if chat[-1].role != "user":
+        chat.append(ChatMessage(role="user", content="Hi"))
+    if hints:  # last, so that prompts with and without hints share everything before, in the engine's prefix cache
+        chat.append(ChatMessage(role="system", content=render("recommender_hints", names="; ".join(hints))))
+    return chat
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class RecommenderSettings(Settings):
     hint_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the SFT rows whose prompt carries hints (the target among them), so that the model learns to use them."""
     hint_count: int = Field(default=8, ge=2)
-    """Hints in such an SFT row, and in the guided candidates of the search."""
+    """Most hints in such an SFT row; how many is drawn from 1 to this."""
 
 
 class SeekerSettings(Settings):

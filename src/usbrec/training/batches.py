@@ -113,17 +113,19 @@ class ChatEncoder:
         if len(ids) <= room:
             return ids
         first = 1 if messages[0].role == "system" else 0
-        while len(ids) > room and len(messages) > first + 1:
+        asked = max((place for place, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
+        behind = messages[asked + 1 :]  # hints, say
+        while len(ids) > room and len(messages) > first + 1 + len(behind):
             del messages[first]
             ids = self.prompt(messages)
         if len(ids) <= room:
             self.counts.shortened += 1
             return ids
-        words = self._ids(messages[-1].content)
+        words = self._ids(messages[first].content)
         keep = len(words) - (len(ids) - room)
         while keep > 0:
             text = self.tokenizer.decode(words[-keep:]).lstrip("\N{REPLACEMENT CHARACTER}")
-            ids = self.prompt([*messages[:-1], ChatMessage(role="user", content=text)])
+            ids = self.prompt([*messages[:first], ChatMessage(role="user", content=text), *behind])
             if len(ids) <= room:
                 self.counts.cut_user += 1
                 return ids

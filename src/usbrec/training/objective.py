@@ -108,4 +108,3 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
             logs |= {name: sum(values) / len(values) for name, values in self.noted.items()}
             self.noted = {}
         super().log(logs, start_time)
-

@@ -12,8 +12,9 @@ from usbrec.types import Frozen
 
 
 def _check(messages: tuple[ChatMessage, ...]) -> None:
-    if not messages or messages[-1].role != "user":
-        raise ValueError("messages must end with the user's")
+    said = [message.role for message in messages if message.role != "system"]
+    if not said or said[-1] != "user":
+        raise ValueError("the last to speak in messages must be the user")
 
 
 class SftRow(Frozen):

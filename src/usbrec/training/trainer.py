@@ -236,6 +236,10 @@ class _Session:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
+        if self.precision == "bf16":  # autocast casts the adapter; peft would first copy every input to fp32, for nothing
+            for module in model.modules():
+                if isinstance(module, peft.tuners.lora.LoraLayer):
+                    module.cast_input_dtype_enabled = False
         return model
 
     def _trainer(self, model: Any) -> Any:
