@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,8 @@ async def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> No
     assert "make room" in fault.value.fix and totals(path)[0].calls >= 1
     store.execute(f"pragma max_page_count = {pages + 10_000}")
     await engine.close()
-    assert sqlite3.connect(path).execute("pragma integrity_check").fetchone() == ("ok",)
+    with closing(sqlite3.connect(path)) as store:
+        assert store.execute("pragma integrity_check").fetchone() == ("ok",)
     assert totals(path)[0].calls == engine.inner.stats.calls
 
 

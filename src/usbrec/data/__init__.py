@@ -72,7 +72,11 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
         DataError: a file is missing.
     """
     whole = hashlib.sha256(f"{__version__} {config.model_dump_json()}".encode())
-    if config.kind != "demo":
+    if config.kind == "demo":
+        from usbrec.data.demo_words import world_files
+
+        whole.update("".join([*world_files("films", ".jsonl").values(), *world_files("phrases", ".txt").values()]).encode())
+    else:
         folder = custom.folder_of(data_dir) if config.kind == "custom" else _folder(config.kind, data_dir)
         for path in sorted(folder.glob("*.json*")):
             whole.update(path.name.encode())

@@ -74,9 +74,9 @@ class _World:
 
     @cached_property
     def popularity(self) -> tuple[float, ...]:
-        """A skew of about 1 : 9 between the least and the most popular of 300."""
+        """A skew of 1 : 5 between the least and the most popular of 300."""
         rank = {item.id: place for place, item in enumerate(sorted(self.items, key=lambda each: seed_of("popularity", each.id)))}
-        return tuple((rank[item.id] + 4) ** -0.5 for item in self.items)
+        return tuple((rank[item.id] + 12) ** -0.5 for item in self.items)
 
     @cached_property
     def circles(self) -> tuple[int, ...]:
@@ -94,7 +94,7 @@ class _World:
     def weights(self, taste: _Taste) -> list[float]:
         """How likely each item is to be liked."""
         columns = zip(self.items, self.popularity, self.circles, strict=True)
-        return [(0.06 + taste.fit(i)) ** 2 * p * (2.5 if c == taste.circle else 1.0) for i, p, c in columns]
+        return [(0.06 + taste.fit(i)) ** 2 * p * (4.0 if c == taste.circle else 1.0) for i, p, c in columns]
 
 
 @dataclass
@@ -197,7 +197,7 @@ class _Talk:
     def _draw(self) -> str:
         """A film not named yet: good in most cases, otherwise any popular one."""
         good = self.rng.random() < GOOD_OFFERS
-        weights = [w * w for w in self.weights] if good else self.world.popularity
+        weights = [w * w / p for w, p in zip(self.weights, self.world.popularity, strict=True)] if good else self.world.popularity
         drawn = [item.id for item in self.rng.choices(self.world.items, weights, k=30)]
         return next((item for item in drawn if item not in self.named and self._welcome(item) == good), drawn[0])
 
