@@ -142,7 +142,7 @@ def test_rows_of_like_length_share_a_batch():
 def test_what_stands_behind_the_last_user_message_stays_too(tokenizer):
     hints = ChatMessage(role="system", content="a good film")
     system, *turns = chat("hello " * 30, "i like love " * 20, "tonight")
-    encoder = encoder_of(tokenizer, max_length=60)
+    encoder = encoder_of(tokenizer, max_length=110)
     encoded = encoder.encode(SftRow(key="a", messages=(system, *turns, hints), reply="a film"))
     assert encoded is not None and encoder.counts.shortened == 1
     assert list(encoded.prompt) == encoder.prompt([system, turns[-1], hints])
