@@ -85,6 +85,15 @@ async def test_novelty_breaks_ties_against_the_usual_item() -> None:
     assert rows[2].pair is not None and rows[2].pair.chosen == "Casino (1995)"  # comparable too, and rarer
 
 
+async def test_an_offer_is_worth_more_than_chat_where_asked() -> None:
+    (row,) = await rows_for(("How are you?", MISS))
+    assert row.outcome == "all candidates score alike"
+    (row,) = await rows_for(("How are you?", MISS), offers=0.5)
+    assert row.pair is not None and (row.pair.chosen, row.pair.chosen_score, row.pair.rejected_score) == (MISS, 0.5, 0.0)
+    (row,) = await rows_for(("Heat (1995) again!", "How are you?"), offers=0.5)  # named already: nothing new
+    assert row.outcome == "all candidates score alike"
+
+
 def test_failed_dialogues_are_counted() -> None:
     settings = PreferenceSettings()
     rows = make_pairs([example()], [CandidateSet(key="d1:1", error="the engine died")], settings)

@@ -65,6 +65,8 @@ class PreferenceSettings(Settings):
     most frequent item's): breaks ties in favour of the less usual item, against the loss of variety under RL."""
     hits: float = Field(default=0.0, ge=0)
     """Added to a score of 2, so that a hit outweighs likeness."""
+    offers: float = Field(default=0.0, ge=0, le=1)
+    """Added to a reply that offers anything new, so that dialogues whose candidates all score 0 still teach to offer rather than to chat."""
 
 
 class CandidateSet(Frozen):
@@ -154,8 +156,9 @@ def make_pairs(examples: Sequence[Example], sets: Sequence[CandidateSet], settin
     def worth(candidate: Candidate) -> float:
         assert candidate.score is not None and candidate.score.value is not None
         value = candidate.score.value + (settings.hits if candidate.score.hit else 0.0)
+        value += settings.offers if candidate.score.items else 0.0
         usual = offers[candidate.items[0]] / most if candidate.items else 0.0
-        return value - settings.novelty * usual if value > 0 else value
+        return max(0.0, value - settings.novelty * usual)
 
     return [_pair(example, row, settings, worth) for example, row in zip(examples, sets, strict=True)]
 

@@ -257,23 +257,31 @@ class OpenVINOEngine:
             self._child = None
             if not self._calls:
                 return
-            self._deaths += 1
-            self.stats.restarts += 1
-            last = self._stderr[-1] if self._stderr else f"exit code {child.returncode}"
-            if self._deaths > _DEATHS:
-                self._deaths = 0
-                what = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
-                fix = "run `usbrec doctor`; a smaller cache_gb helps where memory is short"
-                self._fail(EngineError(what, where=self.files.name, fix=fix))
-                return
-            try:
-                async with self._starting:
-                    await self._spawn()
-            except (EngineError, ModelError) as error:
-                self._fail(error if isinstance(error, EngineError) else EngineUnavailable(error.what, where=error.where, fix=error.fix))
-                return
+            async with self._starting:
+                if not await self._restart(child.returncode):
+                    return
             for call in list(self._calls.values()):
                 self._send(call.line)
+
+    async def _restart(self, code: int | None) -> bool:
+        """Starts the child again; one that dies while it starts is one death more.  False: given up, and every call has its error."""
+        last = self._stderr[-1] if self._stderr else f"exit code {code}"
+        while self._deaths < _DEATHS:
+            self._deaths += 1
+            self.stats.restarts += 1
+            try:
+                await self._spawn()
+                return True
+            except ModelError as error:
+                self._fail(EngineUnavailable(error.what, where=error.where, fix=error.fix))
+                return False
+            except EngineError as error:
+                last = error.what
+        self._deaths = 0
+        what = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
+        fix = "run `usbrec doctor`; a smaller cache_gb helps where memory is short"
+        self._fail(EngineError(what, where=self.files.name, fix=fix))
+        return False
 
     async def _hear(self) -> None:
         """Until the child's output ends, or it falls silent with work to do."""
