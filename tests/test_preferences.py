@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from toy import CATALOGUE, LINKER, Line, Parrot, example
@@ -9,6 +12,7 @@ from usbrec import preferences
 from usbrec.engine import ChatMessage
 from usbrec.preferences import CandidateMaker, CandidateSet, PreferenceSettings, data_card, make_pairs
 from usbrec.roles.catalogue import CatalogueJudge
+from usbrec.types import Dialogue
 
 HIT, LIKE, MISS = "Casino (1995).", "Collateral (2004)!", "Toy Story (1995)"
 
@@ -92,6 +96,30 @@ async def test_an_offer_is_worth_more_than_chat_where_asked() -> None:
     assert row.pair is not None and (row.pair.chosen, row.pair.chosen_score, row.pair.rejected_score) == (MISS, 0.5, 0.0)
     (row,) = await rows_for(("Heat (1995) again!", "How are you?"), offers=0.5)  # named already: nothing new
     assert row.outcome == "all candidates score alike"
+
+
+async def test_a_share_of_the_dialogues_has_a_retrieved_item_in_the_prompt() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def policy_with(hints: Sequence[str]) -> Parrot:
+        asked.append(tuple(hints))
+        return Parrot(samples=(LIKE, MISS))
+
+    async def retrieve(_: Dialogue, count: int) -> Sequence[str]:
+        return ["Collateral (2004)", "Casino (1995)", "Alien (1979)"][:count]
+
+    plain = maker((HIT, MISS), hinted=0.5, hint_pool=2)
+    make = replace(plain, policy_with=policy_with, retrieve=retrieve)
+    given = [example(f"d{i}:1", targets=("heat",)) for i in range(40)]
+    sets = [await make(e) for e in given]
+    hinted = [row for row in sets if row.hints]
+    assert 12 <= len(hinted) <= 28 and [row.hints for row in hinted] == asked
+    assert set(asked) == {("Collateral (2004)",), ("Casino (1995)",)}  # one of the two best
+    assert all({c.text for c in row.candidates} == ({LIKE, MISS} if row.hints else {HIT, MISS}) for row in sets)
+    rows = make_pairs(given, sets, make.settings)
+    assert [row.pair.hints for row in rows if row.pair] == [row.hints for row in sets]
+    assert data_card(rows, make.settings)["pairs_hinted"] == len(hinted)
+    assert not (await plain(given[0])).hints
 
 
 def test_failed_dialogues_are_counted() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -50,6 +50,11 @@ class PreferenceSettings(Settings):
     played: int = Field(default=0, ge=0)
     """Before candidates are drawn, the dialogue is played on for 0 to so many turns (drawn per row) by the policy and the simulated
     seeker, so that the policy also learns what to say after an offer was declined; 0 is the paper's setting."""
+    hinted: float = Field(default=0.0, ge=0, le=1)
+    """Share of the dialogues whose candidates have one retrieved item in their prompt, as the search's guided candidates do, so that the
+    policy also learns when to take such an item up; 0 is the paper's setting."""
+    hint_pool: int = Field(default=6, ge=1)
+    """That item is one of so many that the retriever puts first."""
     seeker: SeekerSettings = SeekerSettings()
     """The simulated user of the look-ahead."""
     judge: JudgeSettings = JudgeSettings()
@@ -66,7 +71,7 @@ class PreferenceSettings(Settings):
     hits: float = Field(default=0.0, ge=0)
     """Added to a score of 2, so that a hit outweighs likeness."""
     offers: float = Field(default=0.0, ge=0, le=1)
-    """Added to a reply that offers anything new, so that dialogues whose candidates all score 0 still teach to offer rather than to chat."""
+    """Added to a reply that offers anything new, so that dialogues whose candidates all score 0 still teach to offer, not to chat."""
 
 
 class CandidateSet(Frozen):
@@ -75,6 +80,8 @@ class CandidateSet(Frozen):
     key: str
     dialogue: Dialogue = Dialogue()
     """What the candidates answer: the example's dialogue, or that dialogue played on."""
+    hints: tuple[str, ...] = ()
+    """Names of retrieved items in the candidates' prompt."""
     candidates: tuple[Candidate, ...] = ()
     human: Candidate | None = None
     error: str = ""
@@ -102,17 +109,35 @@ class CandidateMaker:
     linker: Linker
     settings: PreferenceSettings
     seed: int
+    policy_with: Callable[[Sequence[str]], SamplingRecommender] | None = None
+    """The policy with these items' names in every prompt; needed for `hinted`."""
+    retrieve: Callable[[Dialogue, int], Awaitable[Sequence[str]]] | None = None
+    """The names of up to so many items, best first; needed for `hinted`."""
+    hints_for: Callable[[Dialogue], Awaitable[Sequence[str]]] | None = None
+    """What `policy` itself puts into its prompts, to be recorded."""
 
     async def __call__(self, example: Example) -> CandidateSet:
         seed = seed_of(self.seed, "prefer", example.key)
         dialogue = await self._played_on(example, seed)
-        texts = await self.policy.sample(dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
+        hints, policy = await self._hints(dialogue, seed)
+        texts = await policy.sample(dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
         counts = Counter(texts)
         judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
         answered = dialogue == example.dialogue and example.reply and example.reply_whole
         human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human")) if answered else None
         candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
-        return CandidateSet(key=example.key, dialogue=dialogue, human=candidates.pop() if human else None, candidates=tuple(candidates))
+        said = candidates.pop() if human else None
+        return CandidateSet(key=example.key, dialogue=dialogue, hints=hints, human=said, candidates=tuple(candidates))
+
+    async def _hints(self, dialogue: Dialogue, seed: int) -> tuple[tuple[str, ...], SamplingRecommender]:
+        """(names in the candidates' prompt, the policy that has them there)."""
+        rng = rng_of(seed, "hinted")
+        if self.policy_with and self.retrieve and rng.random() < self.settings.hinted:
+            names = await self.retrieve(dialogue, self.settings.hint_pool)
+            if names:
+                hints = (rng.choice(names),)
+                return hints, self.policy_with(hints)
+        return tuple(await self.hints_for(dialogue)) if self.hints_for else (), self.policy
 
     async def _played_on(self, example: Example, seed: int) -> Dialogue:
         """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named; ends with the seeker."""
@@ -183,7 +208,7 @@ def _pair(example: Example, row: CandidateSet, settings: PreferenceSettings, wor
     if settings.pairing == "margin" and gap < settings.margin:
         return PreferenceRow.model_validate({"outcome": "difference below the margin", **common})
     pair = PreferencePair(
-        key=row.key, dialogue=row.dialogue, chosen=best.text, rejected=worst.text,
+        key=row.key, dialogue=row.dialogue, hints=row.hints, chosen=best.text, rejected=worst.text,
         chosen_from="policy", rejected_from="policy", chosen_score=worth(best), rejected_score=worth(worst),
     )  # fmt: skip
     return PreferenceRow.model_validate({"outcome": "pair", "pair": pair, **common})
@@ -224,6 +249,7 @@ def data_card(rows: Sequence[PreferenceRow], settings: PreferenceSettings) -> di
     return {
         "settings": settings.model_dump(mode="json"),
         "dialogues": len(rows),
+        "pairs_hinted": sum(bool(p.hints) for p in pairs),
         "outcomes": dict(Counter(row.outcome for row in rows).most_common()),
         "pairs": len(pairs),
         "chosen_from": dict(Counter(p.chosen_from for p in pairs)),

@@ -99,12 +99,12 @@ class Search:
 
     async def _draw(self, dialogue: Dialogue, seed: int) -> list[str]:
         """The greedy reply first (where there is one), then the samples."""
-        settings = self.settings
+        settings, warm = self.settings, self.settings.temperature
         # The greedy reply first: the engine then has the dialogue's prefix, which every later candidate shares.
         texts = list(await self.recommender.sample(dialogue, n=1, temperature=0.0, seed=seed))
-        draws = [self.recommender.sample(dialogue, n=settings.candidates, temperature=settings.temperature, seed=seed_of(seed, "candidates"))]
+        draws = [self.recommender.sample(dialogue, n=settings.candidates, temperature=warm, seed=seed_of(seed, "candidates"))]
         if self.guided and settings.guided:
-            draws.append(self.guided.sample(dialogue, n=settings.guided, temperature=settings.temperature, seed=seed_of(seed, "guided")))
+            draws.append(self.guided.sample(dialogue, n=settings.guided, temperature=warm, seed=seed_of(seed, "guided")))
         texts += [text for drawn in await asyncio.gather(*draws) for text in drawn]
         if not texts:
             raise EngineReply("every candidate and the greedy reply were empty")

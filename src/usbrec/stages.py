@@ -23,7 +23,7 @@ from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import recommender_messages
 from usbrec.rowmap import map_rows
 from usbrec.seeds import rng_of
-from usbrec.types import Dialogue, Example, Outcome
+from usbrec.types import Dialogue, Example, Outcome, PreferencePair
 
 StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = ("prepare", "sft", "prefer", "simpo", "export", "evaluate", "report")
@@ -116,7 +116,7 @@ class Loop:
             pairs = [
                 PairRow(
                     key=row.key,
-                    messages=tuple(self._messages(row.pair.dialogue)),
+                    messages=tuple(self._messages(row.pair)),
                     chosen=row.pair.chosen,
                     rejected=row.pair.rejected,
                 )
@@ -173,13 +173,17 @@ class Loop:
             examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 assembly = Assembly(recipe, world, engines)
+                policy = assembly.recommender(engines.get(self.engine_of("sft")))
                 maker = preferences.CandidateMaker(
-                    policy=assembly.recommender(engines.get(self.engine_of("sft"))),
+                    policy=policy,
                     seeker_for=assembly.seeker_for(settings.seeker),
                     judge_for=assembly.judge_for(settings.judge),
                     linker=world.linker,
                     settings=settings,
                     seed=recipe.seed,
+                    policy_with=policy.hinted,
+                    retrieve=assembly.retrieve,
+                    hints_for=policy.hints_for,
                 )
                 sets = await map_rows(
                     examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
@@ -200,14 +204,14 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").model_dump(mode="json")),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
-            "others": _digests("seeker", "judge"),
+            "others": _digests("seeker", "judge"), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
     def _write_exports(self, folder: Path, rows: Sequence[preferences.PreferenceRow]) -> None:
         pairs = [row.pair for row in rows if row.pair]
         for name, convert in (("trl", preferences.to_trl), ("llama_factory", preferences.to_llama_factory)):
-            lines = [preferences.as_json(convert(pair, self._messages(pair.dialogue))) for pair in pairs]
+            lines = [preferences.as_json(convert(pair, self._messages(pair))) for pair in pairs]
             jsonl.write_text(folder / f"pairs.{name}.jsonl", "".join(line + "\n" for line in lines))
 
     # ---- evaluation --------------------------------------------------------------------------------------------------------------
@@ -277,9 +281,10 @@ class Loop:
 
     # ---- what decides an outcome ---------------------------------------------------------------------------------------------------
 
-    def _messages(self, dialogue: Dialogue) -> list[Any]:
+    def _messages(self, pair: PreferencePair) -> list[Any]:
+        """The prompt that the policy answered."""
         voice = self.recipe.recommender
-        return recommender_messages(dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history)
+        return recommender_messages(pair.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=pair.hints)
 
     def _voice(self) -> dict[str, Any]:
         return {"recommender": self.recipe.recommender.model_dump(mode="json"), "prompts": _digests("recommender", "recommender_hints")}

@@ -157,6 +157,8 @@ class PreferencePair(Frozen):
     rejected_from: Literal["policy", "human"]
     chosen_score: float
     rejected_score: float
+    hints: tuple[str, ...] = ()
+    """Names of retrieved items that stood in the prompt."""
 
 
 class SearchTrace(Frozen):

@@ -10,6 +10,7 @@ import pytest
 from usbrec import data
 from usbrec.data import DataConfig
 from usbrec.errors import DataError
+from usbrec.linking import Linker
 
 ITEMS = [
     {"id": "h", "title": "Heat", "year": 1995},
@@ -74,3 +75,18 @@ def test_a_limit_reports_the_rows_that_are_left(tmp_path: Path) -> None:
     assert len(prepared.splits["train"]) == prepared.card.rows["train"] == 4
     assert len(data.load(tmp_path / "out").splits["train"]) == 4
     assert len(prepared.likes) == 9, "the likes of all training dialogues stay"
+
+
+def test_other_scripts_emoji_and_odd_characters_go_through_whole(tmp_path: Path) -> None:
+    catalogue = [*ITEMS, {"id": "jp", "title": "千と千尋の神隠し", "year": 2001}, {"id": "ru", "title": "Солярис", "year": 1972}]
+    said = "日本のアニメが好きです 🎬\u200b\U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 مرحبا"
+    replies = ["「千と千尋の神隠し」 (2001) はどう？", "Посмотри Солярис (1972) 🙂"]
+    rows = [{"dialogue": [{"side": "seeker", "text": said}], "reply": reply} for reply in replies]
+    out = tmp_path / "out"
+    prepared = data.prepare(CONFIG, folder_with(tmp_path, catalogue=catalogue, train=rows), out)
+    assert [e.targets for e in prepared.splits["train"]] == [("jp",), ("ru",)]
+    again = data.load(out).splits["train"][0]
+    assert [m.text for m in again.dialogue.messages] == [said]
+    linker = Linker(prepared.catalogue)
+    assert linker.reveals(replies[0], ["jp"]) and not linker.reveals(said, ["jp", "ru"])
+    assert "千と千尋" not in linker.mask(replies[0], ["jp"])

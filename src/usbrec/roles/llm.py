@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from usbrec.catalogue import Catalogue
@@ -99,6 +99,14 @@ class LLMRecommender:
     async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
         hints = await self.hints_for(dialogue) if self.hints_for else ()
         return await self.sample_with(hints, dialogue, n=n, temperature=temperature, seed=seed)
+
+    def hinted(self, names: Sequence[str]) -> LLMRecommender:
+        """The same recommender with these items' names in every prompt."""
+
+        async def hints(_: Dialogue) -> Sequence[str]:
+            return names
+
+        return replace(self, hints_for=hints)
 
     async def sample_with(self, hints: Sequence[str], dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
         """As `sample`, with these items' names in the prompt."""
