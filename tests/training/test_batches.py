@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from tiny_models import chat, sft_rows, tiny_tokenizer
 
 from usbrec.engine import ChatMessage
@@ -48,12 +47,23 @@ def test_labels_mark_the_reply_only(tokenizer):
     assert batch["input_ids"].shape[1] == max(row.length for row in rows)
 
 
-def test_pairs_come_chosen_first_then_rejected(tokenizer):
+def test_a_pair_shares_its_prompt(tokenizer):
+    """Prompt, chosen and rejected in one row; the rejected reply has the positions of the chosen one and does not see it."""
     pairs = [PairRow(key=str(n), messages=chat("hello"), chosen="a film", rejected="the long river tonight") for n in range(2)]
-    batch = collate(0)(encode(pairs, encoder_of(tokenizer)))
-    texts = [tokenizer.decode(ids[ids != -100]) for ids in batch["labels"]]
-    assert texts == ["a film<|end|>"] * 2 + ["the long river tonight<|end|>"] * 2
-    assert torch.equal(batch["input_ids"][0, :10], batch["input_ids"][2, :10])
+    rows = encode(pairs, encoder_of(tokenizer))
+    batch = collate(0)(rows)
+    asked, (chosen, rejected) = len(rows[0].prompt), rows[0].replies
+    assert batch["input_ids"][1].tolist() == [*rows[0].prompt, *chosen, *rejected] and int(batch["tokens"]) == 2 * rows[0].length
+    assert tokenizer.decode(batch["labels"][0, asked:]) == "a film<|end|>the long river tonight<|end|>"
+    ends = [asked + len(chosen), asked + len(rejected)]
+    assert batch["position_ids"][0].tolist() == [*range(ends[0]), *range(asked, ends[1])]
+    may_look = batch["attention_mask"][0, 0]
+    last = may_look[-1].nonzero()[:, 0].tolist()
+    assert last == [*range(asked), *range(ends[0], rows[0].length)]
+    assert may_look[asked + 1].nonzero()[:, 0].tolist() == [*range(asked + 2)]
+    assert batch["counts"].tolist() == [len(chosen)] * 2 + [len(rejected)] * 2
+    first = [(batch["places"] % rows[0].length)[batch["owners"] == owner][0].item() for owner in range(4)]
+    assert first == [asked - 1] * 4  # both replies' first tokens are said where the prompt ends
 
 
 def test_the_oldest_turns_go_first_and_whole(tokenizer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -84,15 +85,29 @@ def test_simpo_goes_on_from_the_sft_adapter(sft, tiny, tmp_path):
     assert max(float((old[name] - new[name]).abs().max()) for name in old) < 0.1  # continued, not started anew
 
 
-def test_reply_logits_give_what_all_logits_give(tiny):
-    model, batch = load_weights(tiny, "fp32"), batch_of(tiny, pair_rows(5))
-    sums, counts = reply_log_probabilities(model, batch)
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+def test_shared_prompts_and_reply_logits_give_what_whole_sequences_give(tiny):
+    """Each reply's log-probability and the gradient, against one plain forward pass a reply with all logits."""
     from usbrec.training.losses import sequence_log_probabilities
 
-    expected, expected_counts = sequence_log_probabilities(logits[:, :-1], batch["labels"][:, 1:])
-    assert torch.allclose(sums, expected, atol=1e-4)
-    assert torch.equal(counts, expected_counts)
+    rows = encode(pair_rows(5), ChatEncoder(load_tokenizer(tiny), max_length=128, max_reply=32))
+    model = load_weights(tiny, "fp32").requires_grad_(True)
+    sums, counts = reply_log_probabilities(model, collate(0)(rows))
+    weights = torch.linspace(-1, 1, len(sums))
+    (sums * weights).sum().backward()
+    shared = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    model.zero_grad()
+    alone = []
+    for kind, row in itertools.product(range(2), rows):
+        ids = torch.tensor([row.prompt + row.replies[kind]])
+        labels = ids.clone()
+        labels[:, : len(row.prompt)] = -100
+        found, count = sequence_log_probabilities(model(input_ids=ids).logits[:, :-1], labels[:, 1:])
+        assert count.tolist() == [counts[len(alone)]]
+        alone.append(found[0])
+    assert torch.allclose(sums, torch.stack(alone), atol=1e-4)
+    (torch.stack(alone) * weights).sum().backward()
+    assert len(shared) > 10
+    assert all(torch.allclose(shared[name], parameter.grad, atol=1e-4) for name, parameter in model.named_parameters() if name in shared)
 
 
 def test_the_first_sft_loss_equals_transformers_own(tiny, tmp_path):
@@ -100,7 +115,7 @@ def test_the_first_sft_loss_equals_transformers_own(tiny, tmp_path):
     rows = sft_rows(4)
     result = train_sft(rows, [], sft_config(max_steps=1), tiny, tmp_path)
     batch = batch_of(tiny, rows)
-    expected = load_weights(tiny, "fp32")(**batch).loss
+    expected = load_weights(tiny, "fp32")(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}).loss
     assert result.first_loss == pytest.approx(expected.item(), rel=1e-5)
 
 

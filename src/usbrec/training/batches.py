@@ -34,7 +34,8 @@ class Encoded:
 
     @property
     def length(self) -> int:
-        return len(self.prompt) + max(len(reply) for reply in self.replies)
+        """Tokens that are computed: the prompt once, and every reply."""
+        return len(self.prompt) + sum(len(reply) for reply in self.replies)
 
 
 @dataclass
@@ -171,25 +172,60 @@ def plan(lengths: Sequence[int], *, batch_size: int, epochs: float, seed: int) -
 
 
 def collate(padding: int) -> Callable[[Sequence[Encoded]], dict[str, Tensor]]:
-    """Makes a batch: input_ids, attention_mask and labels, all [replies x rows, longest]; first all first replies, then all second ones.
+    """Makes a batch of b rows with r replies each (r = 1 for SFT, 2 for SimPO), padded at the right to l tokens.
 
-    Padding is at the right; labels are -100 but on the reply (not yet aligned: labels[:, t] is input_ids[:, t]).
+    A prompt stands once, its replies behind it, one after the other: every reply has the positions that follow the prompt and sees the
+    prompt and itself alone, so the model gives what it would give to r whole sequences, for little more than half of the work.
+
+    - input_ids, labels [b, l]: labels are -100 but on the replies (not yet aligned: labels[:, t] is input_ids[:, t]).
+    - attention_mask: [b, l] for r = 1, else [b, 1, l, l], true where a token may look; position_ids [b, l].
+    - places, targets, owners [n]: the token at `places` (in the flattened batch) must predict `targets`; `owners` says which reply
+      that is, of r x b: first all first replies, then all second ones.
+    - counts [r x b]: tokens of each reply; tokens []: all that are no padding.
     """
 
     def pad(rows: Sequence[Encoded]) -> dict[str, Tensor]:
         import torch
 
+        longest = max(row.length for row in rows)
+        ids = torch.full((len(rows), longest), padding, dtype=torch.long)
+        part = torch.full_like(ids, -1)  # 0: the prompt, 1..r: that reply, -1: padding
+        labels, positions = torch.full_like(ids, -100), torch.zeros_like(ids)
+        places: list[int] = []
+        targets: list[int] = []
+        owners: list[int] = []
+        for at, row in enumerate(rows):
+            asked = len(row.prompt)
+            ids[at, :asked] = torch.tensor(row.prompt)
+            part[at, :asked] = 0
+            positions[at, :asked] = torch.arange(asked)
+            start, offset = asked, at * longest
+            for kind, reply in enumerate(row.replies):
+                end = start + len(reply)
+                ids[at, start:end] = labels[at, start:end] = torch.tensor(reply)
+                part[at, start:end] = kind + 1
+                positions[at, start:end] = torch.arange(asked, asked + len(reply))
+                places += [offset + asked - 1, *range(offset + start, offset + end - 1)]
+                targets += reply
+                owners += [kind * len(rows) + at] * len(reply)
+                start = end
         kinds = len(rows[0].replies)
-        pairs = [(row.prompt, row.replies[kind]) for kind in range(kinds) for row in rows]
-        longest = max(len(prompt) + len(reply) for prompt, reply in pairs)
-        ids = torch.full((len(pairs), longest), padding, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        labels = torch.full_like(ids, -100)
-        for at, (prompt, reply) in enumerate(pairs):
-            end = len(prompt) + len(reply)
-            ids[at, :end] = torch.tensor(prompt + reply)
-            mask[at, :end] = 1
-            labels[at, len(prompt) : end] = torch.tensor(reply)
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        return {
+            "input_ids": ids, "labels": labels, "position_ids": positions,
+            "attention_mask": (part >= 0).long() if kinds == 1 else _may_look(part),
+            "places": torch.tensor(places), "targets": torch.tensor(targets), "owners": torch.tensor(owners),
+            "counts": torch.tensor([len(row.replies[kind]) for kind in range(kinds) for row in rows]), "tokens": (part >= 0).sum(),
+        }  # fmt: skip
 
     return pad
+
+
+def _may_look(part: Tensor) -> Tensor:
+    """[b, l] parts -> [b, 1, l, l]: backwards, at the prompt and at the own reply; padding looks at itself, so that no row is empty."""
+    import torch
+
+    length = part.shape[1]
+    backwards = torch.ones(length, length, dtype=torch.bool).tril()
+    asker, asked = part[:, :, None], part[:, None, :]
+    seen = ((asked == 0) | (asked == asker)) & (asked >= 0) & (asker >= 0)
+    return ((backwards & seen) | torch.eye(length, dtype=torch.bool))[:, None]

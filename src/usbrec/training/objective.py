@@ -2,7 +2,7 @@
 
 Logits are computed for the reply's positions alone: the output head of a small model costs a quarter of its forward pass, so this gives a
 fifth more tokens a second (METHOD 5).  A hook in front of the output head picks the positions, so the pass still goes through the
-model's own forward and works wrapped for several processes.
+model's own forward and works wrapped for several processes.  A pair's prompt is computed once (`batches.collate`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 import transformers
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,10 +21,10 @@ from usbrec.training.settings import SimpoConfig, TrainingSettings
 
 
 @contextmanager
-def _only(model: Any, wanted: Tensor) -> Iterator[None]:
-    """Within it, the output head sees the hidden states of the wanted positions [b, t] alone, as [n, hidden]."""
+def _only(model: Any, places: Tensor) -> Iterator[None]:
+    """Within it, the output head sees the hidden states of these places of the flattened batch alone, as [n, hidden]."""
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted],))
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[places],))
     try:
         yield
     finally:
@@ -33,20 +32,18 @@ def _only(model: Any, wanted: Tensor) -> Iterator[None]:
 
 
 def reply_log_probabilities(model: Any, batch: dict[str, Tensor], *, inside: Any = None) -> tuple[Tensor, Tensor]:
-    """Sum of the reply tokens' log-probabilities [b] and their number [b].
+    """Sum of the reply tokens' log-probabilities and their number, [replies x rows], first all first replies.
 
     Args:
         model: what is called; possibly wrapped for several processes.
         batch: as `batches.collate` makes it.
         inside: the model without wrapping.
     """
-    targets = torch.full_like(batch["labels"], losses.IGNORED)
-    targets[:, :-1] = batch["labels"][:, 1:]
-    wanted = targets != losses.IGNORED
-    with _only(inside if inside is not None else model, wanted):
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
-    values = losses.token_log_probabilities(logits, targets[wanted])
-    return losses.sums_by_row(values, wanted.nonzero()[:, 0], len(wanted))
+    seen = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids")}
+    with _only(inside if inside is not None else model, batch["places"]):
+        logits = model(**seen, use_cache=False).logits
+    values = losses.token_log_probabilities(logits, batch["targets"])
+    return losses.sums_by_row(values, batch["owners"], len(batch["counts"]))
 
 
 class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
@@ -70,7 +67,7 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         inside = self.accelerator.unwrap_model(model)
-        self.tokens += int(inputs["attention_mask"].sum())
+        self.tokens += int(inputs["tokens"])
         sums, counts = reply_log_probabilities(model, inputs, inside=inside)
         if isinstance(self.settings, SimpoConfig):
             loss = self._simpo(sums, counts, self.settings)
