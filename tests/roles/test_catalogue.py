@@ -67,6 +67,20 @@ async def test_profile_judge_gives_nothing_for_nothing_new() -> None:
     assert values[2] is not None and values[3] is not None and values[2] > values[3]
 
 
+async def test_two_offers_are_worth_the_chance_that_one_fits_and_a_fourth_buys_nothing() -> None:
+    profile = Profile(summary="", likes=("heat",), mentioned=("heat",))
+    affinity = Affinity(CATALOGUE, COOCCURRENCE, profile)
+    judge = CatalogueProfileJudge(LINKER, affinity)
+
+    async def value(reply: str) -> float | None:
+        return (await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=0)).value
+
+    both = 2 * (1 - (1 - affinity("casi")) * (1 - affinity("toy")))
+    assert await value("Casino (1995) or Toy Story (1995)?") == pytest.approx(both)
+    three = "Toy Story (1995), Alien (1979), Casino (1995)"
+    assert await value(f"{three}, Collateral (2004)") == await value(three)
+
+
 async def test_retriever_never_returns_what_was_named() -> None:
     profiler = CatalogueProfiler(CATALOGUE, LINKER)
     retriever = Retriever(CATALOGUE, COOCCURRENCE, profiler, lambda p: Affinity(CATALOGUE, COOCCURRENCE, p))

@@ -7,6 +7,7 @@ titles buys nothing.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -203,7 +204,10 @@ AffinityFor = Callable[[Profile], Affinity]
 
 @dataclass(frozen=True)
 class CatalogueProfileJudge:
-    """The search's own judge without an LLM: twice the best affinity among the new items offered, in [0, 2]."""
+    """The search's own judge without an LLM: twice the chance that one of the new items fits, 2 (1 - prod(1 - affinity)), in [0, 2].
+
+    Like the evaluation's judge it counts `MAX_COUNTED_ITEMS` items at most.
+    """
 
     linker: Linker
     affinity: Affinity
@@ -213,8 +217,10 @@ class CatalogueProfileJudge:
         _, fresh = target_hit(dialogue, (), self.linker)
         if not fresh:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
-        best = max(fresh, key=self.affinity)
-        return Score(value=2 * self.affinity(best), reason=f"affinity of {best}", judge=self.name, items=fresh)
+        fits = {item: self.affinity(item) for item in fresh}
+        told = ", ".join(f"{item} {value:.2f}" for item, value in fits.items())
+        value = 2 * (1 - math.prod(1 - fit for fit in fits.values()))
+        return Score(value=value, reason=f"affinity: {told}", judge=self.name, items=fresh)
 
 
 @dataclass(frozen=True)
