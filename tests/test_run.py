@@ -37,6 +37,7 @@ SMALL = {
     "simpo.batch_size": 2,
     "search.candidates": 3,
     "search.depth": 1,
+    "search.stop_early": False,
     "evaluate.rows": 6,
     "evaluate.arms": "[base, rl, rl+ses]",
     "recommender.max_tokens": 24,

@@ -12,6 +12,7 @@ from usbrec.config import Recipe
 from usbrec.cooccurrence import Cooccurrence
 from usbrec.engine import Engine
 from usbrec.engines import EngineConfig, connect
+from usbrec.engines.metered import MeteredEngine
 from usbrec.errors import ConfigError
 from usbrec.linking import Linker
 from usbrec.roles import (
@@ -158,35 +159,41 @@ class Assembly:
     def search(self, engine: Engine) -> Search:
         """SES over the model of `engine`."""
         settings, world = self.recipe.search, self.world
-        guided = GuidedReplies(self.recommender(engine), self.retrieve) if settings.guided else None
+        recommender = self.recommender(MeteredEngine(engine))
+        guided = GuidedReplies(recommender, self.retrieve) if settings.guided else None
         return Search(
-            recommender=self.recommender(engine),
+            recommender=recommender,
             profiler=self._profiler(),
             seeker_for=self._internal_seeker(),
             judge_for=self._internal_judge(),
             linker=world.linker,
             settings=settings,
             guided=guided,
+            best_known=self._best_known if settings.judge == "catalogue" else None,
         )
+
+    def _best_known(self, profile: Profile) -> float:
+        """The internal judge's value of the retriever's first item."""
+        return max((2 * self.affinity_for(profile)(item) for item in self.retriever.for_profile(profile, k=1)), default=0.0)
 
     def _profiler(self) -> Profiler:
         if self.recipe.search.profiler == "catalogue":
             return self.facts
-        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.judge, "engines.judge")))
         return LLMProfiler(engine, self.facts, noun=self.recipe.recommender.noun)
 
     def _internal_seeker(self) -> ProfileSeekerFor:
         world, noun = self.world, self.recipe.recommender.noun
         if self.recipe.search.seeker == "catalogue":
             return lambda profile: ProfileSeeker(catalogue=world.catalogue, linker=world.linker, profile=profile)
-        engine = self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker"))
+        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker")))
         return lambda profile: LLMProfileSeeker(engine, profile, noun=noun)
 
     def _internal_judge(self) -> ProfileJudgeFor:
         settings = self.recipe.search
         if settings.judge == "catalogue":
             return lambda profile: CatalogueProfileJudge(self.world.linker, self.affinity_for(profile))
-        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.judge, "engines.judge")))
         return lambda profile: LLMProfileJudge(engine, profile, method=settings.method, votes=settings.votes)
 
     def reference(self, arm: str) -> RecommenderFor:

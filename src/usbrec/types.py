@@ -133,14 +133,30 @@ class Score(Frozen):
         return self.value is not None
 
 
+class SearchNode(Frozen):
+    """A reply that a search played after a candidate: what the internal seeker said before it, and all that came after."""
+
+    heard: str
+    text: str
+    score: Score | None = None
+    """Its own verdict."""
+    value: float | None = None
+    """Backed up: its own verdict and its children's values."""
+    children: tuple[SearchNode, ...] = ()
+
+
 class Candidate(Frozen):
     """One sampled reply with everything that was learnt about it; kept whether or not it was used."""
 
     text: str
     items: tuple[str, ...] = ()
     score: Score | None = None
+    value: float | None = None
+    """Of a search: backed up, from its own score and from what was played after it."""
     continuation: tuple[Message, ...] = ()
-    """What was played forward after the reply."""
+    """What was played forward after the reply; of several lines the first."""
+    children: tuple[SearchNode, ...] = ()
+    """Of a search: everything that was played after it."""
     count: int = 1
     """How many samples were merged into this one."""
     note: str = ""
@@ -171,7 +187,12 @@ class SearchTrace(Frozen):
     strategy: str
     fallback: bool = False
     """True when the greedy reply was said because no candidate could be scored."""
+    stopped: str = ""
+    """What ended the search before its end: `seconds`, `tokens or calls`, `decided` (no candidate could overtake), `enough`."""
     calls: int = 0
+    """Replies drawn and menus weighed, by all roles."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     note: str = ""
 
 

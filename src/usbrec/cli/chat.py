@@ -64,9 +64,10 @@ def _show(trace: SearchTrace) -> None:
     console.print(f"profile: {trace.profile.summary}", style="dim", markup=False)
     table = Table("", "value", "times", "candidate", "played forward")
     for index, candidate in enumerate(trace.candidates):
-        value = "-" if candidate.score is None or candidate.score.value is None else f"{candidate.score.value:.2f}"
+        value = "-" if candidate.value is None else f"{candidate.value:.2f}"
         line = " / ".join(message.text for message in candidate.continuation)
         table.add_row("*" if index == trace.chosen else "", value, str(candidate.count), candidate.text, line)
     console.print(table)
+    console.print(f"{trace.calls} calls, {trace.prompt_tokens} prompt and {trace.completion_tokens} generated tokens", style="dim")
     if trace.note:
         console.print(trace.note, style="yellow")

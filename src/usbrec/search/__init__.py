@@ -1,0 +1,82 @@
+"""SES, the Self-Enhancement Strategy (METHOD 1.4): search for the best reply at inference.
+
+The search takes a `Dialogue`, not an `Example`: it cannot see a target.  It is itself a `Recommender`.
+
+1. A profiler summarises the seeker's preference, the latest message included; meanwhile the greedy reply and n samples are drawn.
+2. Samples that offer the same items are merged; how many were merged is kept as a vote of the model for itself.
+3. Each candidate is judged against the profile, and with look-ahead played on: the internal seeker answers, the recommender replies, each
+   reply judged in turn.  Values are backed up: a node's value is the mean (or the maximum) of its own score and of its children's.
+4. The best candidate is said; ties go to the one sampled more often, then to the greedy reply.  Where nothing can be scored, the greedy
+   reply is said and the trace says so: never an empty reply.
+
+How the work is spent is a strategy's matter (`strategies`); when it ends, the budget's (`settings.BudgetSettings`); what was found stands
+in the `tree`, whole, and in the trace of every reply.  The search is anytime: whatever ends it, the best candidate so far is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from usbrec.engines.metered import Meter, metering
+from usbrec.linking import Linker
+from usbrec.roles import ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SampleReplies, SamplingRecommender
+from usbrec.search.settings import BudgetSettings, SearchSettings, Strategy
+from usbrec.search.tree import back_up, merge, trace
+from usbrec.search.work import Work
+from usbrec.types import Dialogue, Profile, SearchTrace
+
+__all__ = ["BudgetSettings", "Search", "SearchSettings", "Strategy", "back_up", "merge"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The searching recommender."""
+
+    recommender: SamplingRecommender
+    profiler: Profiler
+    seeker_for: ProfileSeekerFor
+    judge_for: ProfileJudgeFor
+    linker: Linker
+    settings: SearchSettings
+    guided: SampleReplies | None = None
+    """Draws replies with retrieved items in the prompt (see `SearchSettings.guided`); None where there is no retriever."""
+    best_known: Callable[[Profile], float] | None = None
+    """The judge's value of the best single item that the retriever knows, for `SearchSettings.enough`."""
+    answer_anyway: bool = False
+    """Bear an engine's faults as long as there is any candidate (a server's way); else they are raised, and the row is asked again."""
+
+    async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
+        if len(dialogue.of("seeker")) < self.settings.from_turn or self.settings.strategy == "greedy":
+            return await self.recommender.reply(dialogue, seed=seed)
+        found = await self.search(dialogue, seed=seed)
+        return Reply(text=found.candidates[found.chosen].text, search=found)
+
+    async def search(self, dialogue: Dialogue, *, seed: int) -> SearchTrace:
+        """The whole tree over one dialogue.
+
+        Raises:
+            EngineError: no candidate could be had; or, unless `answer_anyway`, any fault of an engine.
+        """
+        budget = self.settings.budget
+        work = Work(self, dialogue, seed, Meter(most_calls=budget.calls, most_tokens=budget.tokens))
+        with metering(work.meter):
+            await work.run()
+        return self._trace(work)
+
+    def _trace(self, work: Work) -> SearchTrace:
+        tree, settings, meter = work.tree, self.settings, work.meter
+        if settings.strategy in ("majority", "greedy"):
+            chosen: int | None = max(range(len(tree.branches)), key=lambda index: (tree.candidates[index].count, -index))
+        else:
+            chosen = tree.best(settings.consensus)
+        fallback = chosen is None and len(tree.branches) > 1
+        notes = ["no candidate could be scored: the greedy reply is said"] if fallback else []
+        if work.stopped in ("seconds", "tokens or calls"):
+            only = "allowed nothing but the greedy reply" if sum(b.count for b in tree.candidates) == 1 else "ended the search"
+            notes.append(f"the budget ({work.stopped}) {only}")
+        notes += [f"a part of the search failed: {fault.what}" for fault in work.faults[:1]]
+        return trace(
+            tree, chosen or 0, settings.strategy, fallback=fallback, stopped=work.stopped, calls=meter.calls,
+            prompt_tokens=meter.prompt_tokens, completion_tokens=meter.completion_tokens, note="; ".join(notes),
+        )  # fmt: skip

@@ -1,0 +1,102 @@
+"""The strategies by name: each is given the work on one reply and spends it its own way.
+
+To add one: write an async function of `Work` that draws candidates and has them judged, and put it under its name here and in
+`SearchSettings.strategy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from usbrec.search.settings import Strategy
+from usbrec.search.tree import Branch
+from usbrec.search.work import Work
+from usbrec.seeds import seed_of
+
+
+async def greedy(work: Work) -> None:
+    """No search."""
+    await work.begin()
+    work.tree.drawing = False
+
+
+async def majority(work: Work) -> None:
+    """Candidates only; how often each was drawn decides."""
+    async with asyncio.TaskGroup() as group:
+        await work.draw(group)
+
+
+async def best_of_n(work: Work) -> None:
+    """Every candidate judged as it is."""
+    await _judged(work, depth=0, width=1)
+
+
+async def chain(work: Work) -> None:
+    """Every candidate judged, and played forward along one line."""
+    await _judged(work, depth=work.settings.depth, width=1)
+
+
+async def tree(work: Work) -> None:
+    """Every candidate judged, and played forward with `width` replies at each turn."""
+    await _judged(work, depth=work.settings.depth, width=work.settings.width)
+
+
+async def _judged(work: Work, *, depth: int, width: int) -> None:
+    def found(group: asyncio.TaskGroup, branch: Branch) -> None:
+        work.begin_branch(group, branch, depth=depth, width=width)
+
+    async with asyncio.TaskGroup() as group:
+        _ = work.roles  # asked for at once
+        await work.draw(group, found)
+
+
+async def halving(work: Work) -> None:
+    """Sequential halving: each round gives every candidate left one more line of look-ahead, and one more share of the votes where the
+    judge votes; the better half stays.  Without look-ahead and votes one round says all."""
+    settings, _ = work.settings, work.roles
+    async with asyncio.TaskGroup() as group:
+        await work.draw(group, lambda _, branch: _hold(branch))
+    left, rounds = work.tree.candidates, work.rounds
+    voting = work.tree.noisy
+    for number in range(rounds):
+        votes = _share(settings.votes, rounds, number) if voting else None
+        async with asyncio.TaskGroup() as group:
+            for branch in left:
+                group.create_task(_round(work, branch, number, votes))
+        left = work.tree.ranked(left, settings.consensus)
+        keep = -(-len(left) // 2)
+        for branch in left[keep:]:
+            branch.pending = branch.awaiting = False
+            branch.out = True
+        left = left[:keep]
+        work.check()
+        if len(left) == 1 or not (settings.depth or voting):
+            break
+    for branch in left:
+        branch.pending = branch.awaiting = False
+    work.check()
+
+
+def _hold(branch: Branch) -> None:
+    branch.pending = branch.awaiting = True
+
+
+def _share(votes: int, rounds: int, number: int) -> int | None:
+    """Votes of a round: equal shares, at least one, what does not divide first."""
+    return max(1, votes // rounds + (number < votes % rounds))
+
+
+async def _round(work: Work, branch: Branch, number: int, votes: int | None) -> None:
+    seed = seed_of(work.seed, "branch", branch.text, "round", number)
+    said = work.dialogue.say("recommender", branch.text)
+    async with asyncio.TaskGroup() as group:
+        if number == 0 or votes is not None:
+            group.create_task(work.quietly(branch, work.judge(branch, said, depth=0, seed=seed, votes=votes)))
+        if work.settings.depth:
+            group.create_task(work.quietly(branch, work.play(branch, said, depth=work.settings.depth, width=1, seed=seed)))
+
+
+STRATEGIES: dict[Strategy, Callable[[Work], Awaitable[None]]] = {
+    "greedy": greedy, "best-of-n": best_of_n, "majority": majority, "chain": chain, "tree": tree, "halving": halving,
+}  # fmt: skip

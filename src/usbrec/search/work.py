@@ -1,0 +1,226 @@
+"""The work on one searched reply: what is asked of the engine, when it stops, and what happens to faults.
+
+Everything that does not wait for something else runs at once: the profile, the candidates, and the first look-ahead of the candidates that
+have come.  Every line of work lives in a task group, so whatever ends the search (the end, the budget, a decided leader, the caller)
+cancels what is still under way, in the engine too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from usbrec.engines.metered import BudgetSpent, Meter
+from usbrec.errors import EngineError, EngineReply
+from usbrec.roles import Judge, SampleReplies, Seeker
+from usbrec.search.settings import SearchSettings
+from usbrec.search.tree import Branch, Tree
+from usbrec.seeds import seed_of
+from usbrec.types import Dialogue
+
+if TYPE_CHECKING:
+    from usbrec.search import Search
+
+Found = Callable[[asyncio.TaskGroup, Branch], None]
+
+
+@dataclass(eq=False)
+class Work:
+    """One search over one dialogue; `run` fills the tree."""
+
+    search: Search
+    dialogue: Dialogue
+    seed: int
+    meter: Meter
+    tree: Tree = field(init=False)
+    stopped: str = ""
+    faults: list[EngineError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        noisy = self.settings.judge == "llm" and self.settings.method == "vote"
+        self.tree = Tree(self.search.linker, self.settings.backup, noisy=noisy)
+        self._over = asyncio.Event()
+        self._begun = False
+
+    @property
+    def settings(self) -> SearchSettings:
+        return self.search.settings
+
+    # ---- the whole -------------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the strategy ends, the budget is spent, the leader is decided, or a fault comes that is not to be borne.
+
+        Raises:
+            EngineError: not even the greedy reply could be had; or any fault, unless `Search.answer_anyway`.
+        """
+        from usbrec.search.strategies import STRATEGIES
+
+        main = asyncio.ensure_future(STRATEGIES[self.settings.strategy](self))
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({main, over}, timeout=self.settings.budget.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if main.done():
+                main.result()
+            elif not self.stopped:
+                self.stopped = "seconds"
+            main.cancel()
+            await asyncio.wait({main})
+            await self.begin()
+        finally:
+            parts = [self._greedy, main, over, *([self.roles] if "roles" in self.__dict__ else [])]
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+        if self.meter.refused and not self.stopped:
+            self.stopped = "tokens or calls"
+        if self.faults and not (self.search.answer_anyway and self.tree.branches):
+            raise self.faults[0]
+        if not self.tree.branches:
+            raise EngineReply("every candidate and the greedy reply were empty")
+
+    def stop(self, why: str) -> None:
+        """Ends the search; the first reason stands."""
+        self.stopped = self.stopped or why
+        self._over.set()
+
+    def bear(self, fault: EngineError, branch: Branch | None = None) -> None:
+        """A spent budget refuses work; any other fault ends the search, unless an answer is wanted anyway."""
+        if branch is not None:
+            branch.note = fault.what
+        if isinstance(fault, BudgetSpent):
+            return
+        self.faults.append(fault)
+        if not self.search.answer_anyway:
+            self._over.set()
+
+    # ---- candidates ------------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _greedy(self) -> asyncio.Task[list[str]]:
+        return asyncio.create_task(self.search.recommender.sample(self.dialogue, n=1, temperature=0.0, seed=self.seed))
+
+    async def begin(self) -> None:
+        """The greedy reply is the first candidate, whatever it costs."""
+        if not self._begun:
+            try:
+                texts = await asyncio.shield(self._greedy)
+            except EngineError as fault:
+                self.bear(fault)
+                texts = []
+            if not self._begun:
+                self._begun = True
+                self._add(texts)
+
+    async def draw(self, group: asyncio.TaskGroup, found: Found = lambda *_: None) -> None:
+        """Greedy reply, samples, guided replies; `found` is told of each new candidate, in this order, as they come."""
+        settings, warm = self.settings, self.settings.temperature
+        await self.begin()  # first: the engine then has the dialogue's prefix, which all others share
+        if settings.enough is not None and await self._enough(settings.enough):
+            self.stop("enough")
+            return
+        for branch in self.tree.candidates:
+            found(group, branch)
+        sources = []
+        if settings.candidates:
+            sources.append(self._sample(self.search.recommender, settings.candidates, warm, seed_of(self.seed, "candidates")))
+        if settings.guided and self.search.guided:
+            sources.append(self._sample(self.search.guided, settings.guided, warm, seed_of(self.seed, "guided")))
+        for source in [group.create_task(source) for source in sources]:
+            for branch in self._add(await source):
+                found(group, branch)
+        self.tree.drawing = False
+        self.check()
+
+    async def _sample(self, drawer: SampleReplies, n: int, temperature: float, seed: int) -> list[str]:
+        try:
+            return await drawer.sample(self.dialogue, n=n, temperature=temperature, seed=seed)
+        except EngineError as fault:
+            self.bear(fault)
+            return []
+
+    def _add(self, texts: list[str]) -> list[Branch]:
+        return [branch for text in texts if (branch := self.tree.add(text))]
+
+    async def _enough(self, share: float) -> bool:
+        """Is the greedy reply nearly as good as the best offer that the retriever knows?"""
+        if self.search.best_known is None or not self.tree.branches:
+            return False
+        greedy = self.tree.candidates[0]
+        await self.quietly(greedy, self.judge(greedy, self.dialogue.say("recommender", greedy.text), depth=0, seed=self.seed))
+        value, profile = greedy.value(self.settings.backup), self.tree.profile
+        return value is not None and profile is not None and value >= share * self.search.best_known(profile)
+
+    # ---- judging and playing on ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def roles(self) -> asyncio.Task[tuple[Seeker, Judge]]:
+        """The internal seeker and judge, made from the profile; asked for at once and once."""
+
+        async def make() -> tuple[Seeker, Judge]:
+            profile = await self.search.profiler.profile(self.dialogue, seed=seed_of(self.seed, "profile"))
+            self.tree.profile = profile
+            return self.search.seeker_for(profile), self.search.judge_for(profile)
+
+        return asyncio.create_task(make())
+
+    def begin_branch(self, group: asyncio.TaskGroup, branch: Branch, *, depth: int, width: int) -> None:
+        """Judges a candidate and plays it on, in the group."""
+        branch.pending, branch.awaiting = True, depth > 0
+        seed = seed_of(self.seed, "branch", branch.text)
+        group.create_task(self.evaluate(branch, self.dialogue, depth=depth, width=width, seed=seed))
+
+    async def evaluate(self, branch: Branch, before: Dialogue, *, depth: int, width: int, seed: int) -> None:
+        """Judges a reply and, at the same time, plays it on for `depth` turns.  `before`: what was said before it."""
+        said = before.say("recommender", branch.text)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.quietly(branch, self.judge(branch, said, depth=depth, seed=seed)))
+            if depth:
+                group.create_task(self.quietly(branch, self.play(branch, said, depth=depth, width=width, seed=seed)))
+        branch.pending = branch.awaiting = False
+        self.check()
+
+    async def quietly(self, branch: Branch, part: Coroutine[Any, Any, None]) -> None:
+        """A part of the work on a branch; its fault is noted there, and ends the search if it must."""
+        try:
+            await part
+        except EngineError as fault:
+            self.bear(fault, branch)
+
+    async def judge(self, branch: Branch, said: Dialogue, *, depth: int, seed: int, votes: int | None = None) -> None:
+        """Adds a verdict.  `votes`: of a judge that votes, other than its settings say."""
+        if branch.verdicts and votes is None:
+            return
+        _, judge = await asyncio.shield(self.roles)
+        if votes is not None:
+            judge = replace(judge, votes=votes)  # type: ignore[type-var]
+        branch.verdicts.append(await judge.score(said, start=len(self.dialogue), seed=seed_of(seed, "judge", depth)))
+        self.check()
+
+    async def play(self, branch: Branch, said: Dialogue, *, depth: int, width: int, seed: int) -> None:
+        """The internal seeker answers, the recommender says `width` things, and so on."""
+        settings = self.settings
+        seeker, _ = await asyncio.shield(self.roles)
+        answer = await seeker.respond(said, start=len(self.dialogue), seed=seed_of(seed, "seeker", depth))
+        heard = said.say("seeker", answer)
+        texts = await self.search.recommender.sample(heard, n=width, temperature=settings.temperature, seed=seed_of(seed, "reply", depth))
+        async with asyncio.TaskGroup() as group:
+            branch.awaiting = self.settings.strategy == "halving"  # there, further lines follow
+            for place, text in enumerate(texts):
+                child = Branch(text=text, items=self.search.linker.items(text), heard=answer, pending=True, awaiting=depth > 1)
+                branch.children.append(child)
+                group.create_task(self.evaluate(child, heard, depth=depth - 1, width=width, seed=seed_of(seed, depth, place)))
+
+    def check(self) -> None:
+        """Stops a search whose leader cannot be overtaken."""
+        if self.settings.stop_early and self.tree.decided(self.settings.consensus):
+            self.stop("decided")
+
+    @property
+    def rounds(self) -> int:
+        """Halvings until one candidate is left."""
+        return max(1, math.ceil(math.log2(max(len(self.tree.branches), 1))))
