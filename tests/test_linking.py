@@ -219,3 +219,23 @@ def test_precision_and_recall_on_redial_valid() -> None:
         quality = measure_rows(corpus.rows["valid"], corpus.reading, dated=dated)
         assert quality.precision >= 0.98, quality.most_extra
         assert quality.recall >= 0.98, quality.most_missed
+
+
+def test_an_accent_for_an_apostrophe_does_not_break_the_words() -> None:
+    """The accent decomposes into a space and a combining mark: once, that broke the alignment of the whole text."""
+    text = "I´m sorry, I´m not familiar with Guardians of the Galaxy (2014), don´t know Home Alone (1990)"
+    assert LINKER.items(text) == ("guard", "home")
+    assert key_of("It´s ½ a ﷺ Wonderful Life") == "its 12 a صلىاللهعليهوسلم wonderful life"
+
+
+def test_no_text_breaks_the_linker() -> None:
+    """Any characters at all, between and inside titles."""
+    rng = random.Random(5)
+    letters = [chr(code) for code in range(0x20, 0x3000) if chr(code).isprintable()] + list("´`'’½ﷺﬁ…🎬\u200d\ufe0f\u0130ß")
+    for _ in range(3000):
+        odd = "".join(rng.choice(letters) for _ in range(rng.randrange(12)))
+        text = f"{odd} Home{odd[:2]} Alone (1990) {odd} I´m The Matrix (1999){odd}"
+        for mention in LINKER.mentions(text):
+            assert text[mention.start : mention.end] == mention.text
+        LINKER.mask(text, ["home"])
+        LINKER.reveals(odd, ["home", "matrix"])

@@ -146,10 +146,14 @@ async def test_a_budget_of_calls_cuts_the_samples_and_keeps_the_greedy_reply() -
     assert engine.drawn == [1, 3] and reply.search is not None and sum(c.count for c in reply.search.candidates) == 4
 
 
-async def test_no_new_call_once_the_tokens_are_spent() -> None:
+async def test_no_call_is_made_that_may_go_beyond_the_tokens() -> None:
     engine = Busy()
-    found = await search(engine, budget={"tokens": 15}).search(SAID, seed=1)  # the greedy reply took 15
+    found = await search(engine, budget={"tokens": 15}).search(SAID, seed=1)  # the greedy reply alone may take more
     assert engine.drawn == [1] and found.chosen == 0 and "nothing but the greedy reply" in found.note
+    most = 600
+    found = await search(engine, budget={"tokens": most}, depth=3, **LLM).search(SAID, seed=1)
+    assert found.stopped == "tokens or calls" and len(found.candidates) > 1
+    assert found.prompt_tokens + found.completion_tokens <= most
 
 
 async def test_when_time_is_up_the_best_so_far_is_said_and_the_rest_is_cancelled() -> None:

@@ -100,5 +100,5 @@ def _form(word: str) -> str:
         return "and"
     if word.isascii():
         return word.replace("'", "").replace("`", "").lower()
-    spread = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(c for c in spread if not unicodedata.combining(c) and c not in "'’`´")
+    # what is no letter or digit goes: combining marks, apostrophes, and the space that "´" and others decompose into
+    return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if c.isalnum())

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from usbrec.engine import ChatMessage, Choice, Completion, Engine, Sampling
 from usbrec.errors import EngineError
 
+LETTERS = 4
+"""Of a token, about, in a prompt that is not yet read."""
+
 
 class BudgetSpent(EngineError):
     """The search that asked has spent its budget; nothing was asked."""
@@ -31,15 +34,26 @@ class Meter:
     completion_tokens: int = 0
     refused: int = 0
     """Calls that the budget did not allow."""
+    reserved: int = 0
+    """Tokens that calls under way may still take."""
 
-    def allow(self, wanted: int) -> int:
-        """How many of so many calls may still be made; they count as made."""
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def allow(self, wanted: int, *, prompt: int = 0, each: int = 1) -> int:
+        """How many of so many calls may still be made; they count as made.  The very first one always may.
+
+        Args:
+            prompt: about how many tokens the prompt has; it is read once.
+            each: the most that one call may generate.
+        """
         left = wanted
         if self.most_calls is not None:
             left = min(left, self.most_calls - self.calls)
-        if self.most_tokens is not None and self.prompt_tokens + self.completion_tokens >= self.most_tokens:
-            left = 0
-        left = max(left, 0)
+        if self.most_tokens is not None:
+            left = min(left, (self.most_tokens - self.tokens - self.reserved - prompt) // each)
+        left = max(left, 0 if self.calls else 1)
         self.calls += left
         self.refused += wanted - left
         return left
@@ -77,9 +91,14 @@ class MeteredEngine:
         meter = _METER.get()
         if meter is None:
             return await self.engine.chat(messages, n=n, sampling=sampling)
-        if not (n := meter.allow(n)):
+        prompt, each = sum(len(message.content) for message in messages) // LETTERS, sampling.max_tokens
+        if not (n := meter.allow(n, prompt=prompt, each=each)):
             raise BudgetSpent("the search's budget is spent")
-        completions = await self.engine.chat(messages, n=n, sampling=sampling)
+        meter.reserved += prompt + n * each
+        try:
+            completions = await self.engine.chat(messages, n=n, sampling=sampling)
+        finally:
+            meter.reserved -= prompt + n * each
         meter.prompt_tokens += completions[0].prompt_tokens if completions else 0
         meter.completion_tokens += sum(completion.completion_tokens for completion in completions)
         return completions
@@ -89,11 +108,18 @@ class MeteredEngine:
 
     async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         meter = _METER.get()
-        if meter is not None and not meter.allow(1):
+        if meter is None:
+            return await self.engine.choose(messages, options)
+        prompt = sum(len(message.content) for message in messages) // LETTERS
+        if not meter.allow(1, prompt=prompt):
             raise BudgetSpent("the search's budget is spent")
-        choice = await self.engine.choose(messages, options)
-        if meter is not None:
-            meter.completion_tokens += 1
+        meter.reserved += prompt + 1
+        try:
+            choice = await self.engine.choose(messages, options)
+        finally:
+            meter.reserved -= prompt + 1
+        meter.prompt_tokens += prompt  # an estimate: a choice does not tell
+        meter.completion_tokens += 1
         return choice
 
     async def close(self) -> None:

@@ -39,6 +39,8 @@ from usbrec.engines.rendition import rendition
 
 Line = dict[str, Any]
 BEAMS = (32, 256)
+SHARED = 0.5
+"""A prompt waits for another one that begins alike for this share of its length: read once instead of twice."""
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Sample:
 
 @dataclass
 class Job:
-    """One line of the parent: its samples, and those that wait for the first to fill the prefix cache."""
+    """One line of the parent: its samples, and those that wait for a first one to fill the prefix cache."""
 
     line: Line
     prompt: str
@@ -64,6 +66,8 @@ class Job:
     waiting: list[int] = field(default_factory=list)
     done: dict[int, Line] = field(default_factory=dict)
     said: str = ""
+    read: bool = False
+    """Its prompt lies in the prefix cache: a first token came."""
 
 
 class Worker:
@@ -86,6 +90,8 @@ class Worker:
         self.tokenizer = self.pipe.get_tokenizer()
         self.context = context_of(path)
         self.jobs: dict[int, Job] = {}
+        self.held: list[tuple[Job, Job]] = []
+        """Jobs that wait, none of their samples added, until another one's prompt has been read: theirs begins alike."""
 
     # ---- lines in --------------------------------------------------------------------------------------------------------------
 
@@ -98,8 +104,12 @@ class Worker:
             job = Job(line, self.prompt(line["messages"]))
             count = len(line["seeds"] if line["op"] == "chat" else line["options"])
             job.waiting = list(range(count))
+            leader = self.leader(job)
             self.jobs[line["id"]] = job
-            self.add(job, job.waiting.pop(0))
+            if leader is not None:
+                self.held.append((job, leader))
+            else:
+                self.add(job, job.waiting.pop(0))
         except Exception as fault:
             self.jobs.pop(line["id"], None)
             self.say({"id": line["id"], "error": reason_of(fault)})
@@ -107,6 +117,27 @@ class Worker:
     def prompt(self, messages: list[dict[str, str]]) -> str:
         text: str = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
         return text
+
+    def leader(self, job: Job) -> Job | None:
+        """A job whose prompt is being read and begins as this one's does, for at least `SHARED` of its length."""
+        share = round(len(job.prompt) * SHARED)
+        begin = job.prompt[:share]
+        return next((other for other in self.jobs.values() if other.running and not other.read and other.prompt[:share] == begin), None)
+
+    def release(self) -> None:
+        """Adds the jobs whose leader's prompt is read, or is gone."""
+        held, self.held = self.held, []
+        for job, leader in held:
+            if self.jobs.get(job.line["id"]) is not job:
+                continue
+            if not leader.read and self.jobs.get(leader.line["id"]) is leader:
+                self.held.append((job, leader))
+                continue
+            try:
+                self.add(job, job.waiting.pop(0))
+            except Exception as fault:
+                del self.jobs[job.line["id"]]
+                self.say({"id": job.line["id"], "error": reason_of(fault)})
 
     def add(self, job: Job, index: int) -> None:
         ids = self.tokenizer.encode(job.prompt, add_special_tokens=False).input_ids
@@ -158,6 +189,8 @@ class Worker:
             except Exception as fault:
                 self.cancel(job.line["id"])
                 self.say({"id": job.line["id"], "error": reason_of(fault)})
+        if self.held:
+            self.release()
         if time.monotonic() - self.spoke > 1:
             self.say({"alive": True})
 
@@ -171,7 +204,8 @@ class Worker:
                     sample.cut = piece.finish_reason == self.ov.GenerationFinishReason.LENGTH
             if sample.handle.get_status() != self.ov.GenerationStatus.RUNNING:
                 finished.append(index)
-        if job.waiting and (finished or any(sample.ids for sample in job.running.values())):
+        job.read = job.read or bool(finished) or any(sample.ids for sample in job.running.values())
+        if job.waiting and job.running and job.read:
             for index in job.waiting:
                 self.add(job, index)
             job.waiting = []

@@ -17,7 +17,7 @@ class BudgetSettings(Settings):
     seconds: float | None = Field(default=None, gt=0)
     """Wall time; then the best reply so far is said."""
     tokens: int | None = Field(default=None, ge=1)
-    """Prompt and generated tokens of all roles; no new call is made beyond it."""
+    """Prompt and generated tokens of all roles; a call that may go beyond (by its `max_tokens`) is not made."""
     calls: int | None = Field(default=None, ge=1)
     """Replies drawn and menus weighed, by all roles; n samples are n calls."""
 

@@ -118,19 +118,22 @@ class Work:
 
     async def draw(self, group: asyncio.TaskGroup, found: Found = lambda *_: None) -> None:
         """Greedy reply, samples, guided replies; `found` is told of each new candidate, in this order, as they come."""
-        settings, warm = self.settings, self.settings.temperature
-        await self.begin()  # first: the engine then has the dialogue's prefix, which all others share
-        if settings.enough is not None and await self._enough(settings.enough):
-            self.stop("enough")
-            return
-        for branch in self.tree.candidates:
-            found(group, branch)
+        settings, warm, _ = self.settings, self.settings.temperature, self._greedy
+        if settings.enough is not None:
+            await self.begin()
+            if await self._enough(settings.enough):
+                self.stop("enough")
+                return
         sources = []
         if settings.candidates:
             sources.append(self._sample(self.search.recommender, settings.candidates, warm, seed_of(self.seed, "candidates")))
         if settings.guided and self.search.guided:
             sources.append(self._sample(self.search.guided, settings.guided, warm, seed_of(self.seed, "guided")))
-        for source in [group.create_task(source) for source in sources]:
+        drawing = [group.create_task(source) for source in sources]
+        await self.begin()
+        for branch in self.tree.candidates:
+            found(group, branch)
+        for source in drawing:
             for branch in self._add(await source):
                 found(group, branch)
         self.tree.drawing = False
