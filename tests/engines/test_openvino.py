@@ -51,6 +51,20 @@ async def test_a_sample_depends_on_its_seed_and_not_on_n_or_the_company(engine: 
 
 
 @pytest.mark.slow
+async def test_prompts_that_begin_alike_wait_for_the_first_and_outlive_its_cancellation(engine: OpenVINOEngine) -> None:
+    begin = "I loved Heat, and Casino, and all that Michael Mann made in those years. " * 12
+    asked = [(ChatMessage(role="user", content=f"{begin} What is number {n}?"),) for n in range(5)]
+    first, *others = [asyncio.create_task(engine.chat(messages, sampling=WARM)) for messages in asked]
+    await asyncio.sleep(0.01)
+    first.cancel()
+    at_once = await asyncio.gather(*others)
+    alone = [await engine.chat(messages, sampling=WARM) for messages in asked[1:]]
+    assert [a[0].text for a in at_once] == [b[0].text for b in alone]
+    again = await asyncio.gather(*(engine.chat(messages, n=2, sampling=WARM) for messages in asked[1:]))
+    assert [a[0].text for a in again] == [b[0].text for b in alone]
+
+
+@pytest.mark.slow
 async def test_stop_strings_streams_and_cancellation(engine: OpenVINOEngine) -> None:
     [whole] = await engine.chat(HELLO, sampling=Sampling(max_tokens=30))
     stop = whole.text.split()[3]
