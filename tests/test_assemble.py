@@ -3,6 +3,7 @@ for targets; and the floors, the ceiling and the arms are what a recipe says."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,18 @@ async def test_hints_stand_in_their_share_of_the_rows_the_target_among_them() ->
     for row in rows:
         assert "Casino (1995)" in row.messages[-1].content
         assert "Heat (1995)" not in row.messages[-1].content  # the seeker named it
+
+
+async def test_in_their_share_of_the_rows_another_offer_is_declined_before_the_reply() -> None:
+    other = example("d9:1", text="I loved Up", targets=("alien",)).model_copy(update={"reply": "Alien (1979)!"})
+    world = replace(WORLD, splits={**WORLD.splits, "train": [*WORLD.splits["train"], other]})
+    plain = {"hint_share": 0.0}
+    rows = await imitation_rows(recipe(recommender=plain, imitation={"declined": 1.0}), world, "train")
+    assert [row.reply for row in rows] == ["You should see Casino (1995)."] * 4 + ["Alien (1979)!"]
+    for row, offered in zip(rows, ["Alien (1979)!"] * 4 + ["You should see Casino (1995)."], strict=True):
+        assert [m.role for m in row.messages] == ["system", "user", "assistant", "user"] and row.messages[2].content == offered
+        assert "Casino" not in row.messages[3].content and "Alien" not in row.messages[3].content  # the seeker gives no target away
+    assert await imitation_rows(recipe(recommender=plain), world, "train") != rows
 
 
 async def test_guided_candidates_see_retrieved_items_and_plain_ones_do_not() -> None:

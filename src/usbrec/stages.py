@@ -19,10 +19,12 @@ from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, UsbrecError
 from usbrec.evaluation.ieval import ARMS, Evaluation
 from usbrec.pipeline import Run
-from usbrec.roles import Recommender, RecommenderFor
+from usbrec.roles import Recommender, RecommenderFor, SeekerFor
+from usbrec.roles.catalogue import named_items
 from usbrec.roles.llm import recommender_messages
+from usbrec.roles.settings import SeekerSettings
 from usbrec.rowmap import map_rows
-from usbrec.seeds import rng_of
+from usbrec.seeds import rng_of, seed_of
 from usbrec.types import Dialogue, Example, Outcome, PreferencePair
 
 StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
@@ -330,7 +332,8 @@ def sample_rows(rows: Sequence[Example], limit: int | None, seed: int, use: str)
 
 
 async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int | None = None) -> list[Any]:
-    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them."""
+    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them, a share
+    with another offer declined before the reply."""
     from usbrec.training import SftRow
 
     settings, voice = recipe.imitation, recipe.recommender
@@ -339,9 +342,12 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
         usable = [e for e in usable if set(e.targets) - set(e.leaks)]
     chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
     async with Engines() as engines:
-        retriever = Assembly(recipe, world, engines).retriever
+        assembly = Assembly(recipe, world, engines)
+        retriever, seeker_for = assembly.retriever, assembly.seeker_for(SeekerSettings())
         rows = []
         for example in chosen:
+            if rng_of(recipe.seed, "declined", example.key).random() < settings.declined:
+                example = await _after_a_refusal(example, usable, world, seeker_for, recipe.seed)
             rng = rng_of(recipe.seed, "hints", example.key)
             hints: list[str] = []
             if rng.random() < voice.hint_share:
@@ -354,6 +360,23 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
             messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
             rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
     return rows
+
+
+async def _after_a_refusal(example: Example, others: Sequence[Example], world: World, seeker_for: SeekerFor, seed: int) -> Example:
+    """The example with one turn more before its reply: another dialogue's offer of something new, and the simulated seeker's answer.
+
+    Unchanged where ten draws find no such offer.
+    """
+    rng = rng_of(seed, "another offer", example.key)
+    avoided = {*named_items(example.dialogue, world.linker), *example.targets}
+    for _ in range(10):
+        offer = rng.choice(others)
+        items = world.linker.items(offer.reply)
+        if items and not avoided & set(items):
+            said = example.dialogue.say("recommender", offer.reply)
+            answer = await seeker_for(example.targets).respond(said, start=len(example.dialogue), seed=seed_of(seed, example.key))
+            return example.model_copy(update={"dialogue": said.say("seeker", answer)})
+    return example
 
 
 def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:
