@@ -22,6 +22,7 @@ from usbrec.engines.metered import Meter, metering
 from usbrec.linking import Linker
 from usbrec.roles import ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SampleReplies, SamplingRecommender
 from usbrec.search.settings import BudgetSettings, SearchSettings, Strategy
+from usbrec.search.strategies import STRATEGIES
 from usbrec.search.tree import back_up, merge, trace
 from usbrec.search.work import Work
 from usbrec.types import Dialogue, Profile, SearchTrace
@@ -59,7 +60,7 @@ class Search:
             EngineError: no candidate could be had; or, unless `answer_anyway`, any fault of an engine.
         """
         budget = self.settings.budget
-        work = Work(self, dialogue, seed, Meter(most_calls=budget.calls, most_tokens=budget.tokens))
+        work = Work(self, dialogue, seed, Meter(most_calls=budget.calls, most_tokens=budget.tokens), STRATEGIES[self.settings.strategy])
         with metering(work.meter):
             await work.run()
         return self._trace(work)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ class Work:
     dialogue: Dialogue
     seed: int
     meter: Meter
+    strategy: Callable[[Work], Awaitable[None]]
+    """How the work is spent; one of `strategies`."""
     tree: Tree = field(init=False)
     stopped: str = ""
     faults: list[EngineError] = field(default_factory=list)
@@ -58,9 +60,7 @@ class Work:
         Raises:
             EngineError: not even the greedy reply could be had; or any fault, unless `Search.answer_anyway`.
         """
-        from usbrec.search.strategies import STRATEGIES
-
-        main = asyncio.ensure_future(STRATEGIES[self.settings.strategy](self))
+        main = asyncio.ensure_future(self.strategy(self))
         over = asyncio.ensure_future(self._over.wait())
         try:
             await asyncio.wait({main, over}, timeout=self.settings.budget.seconds, return_when=asyncio.FIRST_COMPLETED)
