@@ -5,7 +5,7 @@ It exists because a step of OpenVINO GenAI holds the interpreter lock and a nati
 writes what is ready; with nothing to do it sleeps on the queue.  End of stdin ends the process at once, so it never outlives its parent.
 
 In, one object a line (the first is the start):
-    {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties"}
+    {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties", "hold"}
     {"op": "chat", "id", "messages", "temperature", "top_p", "max_tokens", "stop", "seeds", "stream"}     one sample per seed
     {"op": "choose", "id", "messages", "options"}
     {"op": "cancel", "id"}
@@ -90,6 +90,7 @@ class Worker:
         self.tokenizer = self.pipe.get_tokenizer()
         self.context = context_of(path)
         self.jobs: dict[int, Job] = {}
+        self.hold = start["hold"]
         self.held: list[tuple[Job, Job]] = []
         """Jobs that wait, none of their samples added, until another one's prompt has been read: theirs begins alike."""
 
@@ -120,6 +121,8 @@ class Worker:
 
     def leader(self, job: Job) -> Job | None:
         """A job whose prompt is being read and begins as this one's does, for at least `SHARED` of its length."""
+        if not self.hold:
+            return None
         share = round(len(job.prompt) * SHARED)
         begin = job.prompt[:share]
         return next((other for other in self.jobs.values() if other.running and not other.read and other.prompt[:share] == begin), None)
