@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from usbrec import data
 from usbrec.catalogue import Catalogue
@@ -23,7 +24,7 @@ from usbrec.roles import (
     RecommenderFor,
     SeekerFor,
 )
-from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
+from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever, worth_of
 from usbrec.roles.floors import Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat
 from usbrec.roles.llm import (
     GroundedJudge,
@@ -102,7 +103,7 @@ class Assembly:
         world, noun = self.world, self.recipe.recommender.noun
         if settings.kind == "attributes":
             return lambda targets: AttributesSeeker(catalogue=world.catalogue, linker=world.linker, targets=targets)
-        engine = self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker"))
+        engine = self._engine("seeker")
         return lambda targets: LLMSeeker(
             engine, world.catalogue, world.linker, targets, noun=noun, max_tokens=settings.max_tokens, temperature=settings.temperature
         )
@@ -111,12 +112,25 @@ class Assembly:
         world = self.world
         if settings.kind == "catalogue":
             return lambda targets: CatalogueJudge(world.catalogue, world.linker, targets)
-        engine = self.engines.get(_needed(self.recipe.engines.judge, "engines.judge"))
+        engine = self._engine("judge")
 
         def llm(targets: tuple[str, ...]) -> LLMJudge:
             return LLMJudge(engine, world.catalogue, targets, method=settings.method, votes=settings.votes, least_mass=settings.least_mass)
 
         return llm if settings.kind == "llm" else lambda targets: GroundedJudge(llm(targets), world.linker)
+
+    def _engine(self, role: Literal["seeker", "judge"]) -> Engine:
+        """The engine that plays a role by an LLM."""
+        config: EngineConfig | None = getattr(self.recipe.engines, role)
+        if config is None:
+            raise ConfigError(
+                f"engines.{role} is missing, but a role of this recipe is played by an LLM", fix=f"add engines.{role} to the recipe"
+            )
+        return self.engines.get(config)
+
+    def _metered(self, role: Literal["seeker", "judge"]) -> Engine:
+        """The same, counted on the budget of the search that asks."""
+        return MeteredEngine(self._engine(role))
 
     @property
     def facts(self) -> CatalogueProfiler:
@@ -174,26 +188,25 @@ class Assembly:
 
     def _best_known(self, profile: Profile) -> float:
         """The internal judge's value of the retriever's first item."""
-        return max((2 * self.affinity_for(profile)(item) for item in self.retriever.for_profile(profile, k=1)), default=0.0)
+        return worth_of(map(self.affinity_for(profile), self.retriever.for_profile(profile, k=1)))
 
     def _profiler(self) -> Profiler:
         if self.recipe.search.profiler == "catalogue":
             return self.facts
-        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.judge, "engines.judge")))
-        return LLMProfiler(engine, self.facts, noun=self.recipe.recommender.noun)
+        return LLMProfiler(self._metered("judge"), self.facts, noun=self.recipe.recommender.noun)
 
     def _internal_seeker(self) -> ProfileSeekerFor:
         world, noun = self.world, self.recipe.recommender.noun
         if self.recipe.search.seeker == "catalogue":
             return lambda profile: ProfileSeeker(catalogue=world.catalogue, linker=world.linker, profile=profile)
-        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.seeker, "engines.seeker")))
+        engine = self._metered("seeker")
         return lambda profile: LLMProfileSeeker(engine, profile, noun=noun)
 
     def _internal_judge(self) -> ProfileJudgeFor:
         settings = self.recipe.search
         if settings.judge == "catalogue":
             return lambda profile: CatalogueProfileJudge(self.world.linker, self.affinity_for(profile))
-        engine = MeteredEngine(self.engines.get(_needed(self.recipe.engines.judge, "engines.judge")))
+        engine = self._metered("judge")
         return lambda profile: LLMProfileJudge(engine, profile, method=settings.method, votes=settings.votes)
 
     def reference(self, arm: str) -> RecommenderFor:
@@ -230,9 +243,3 @@ def affinity_for(world: World, settings: AffinitySettings) -> AffinityFor:
         )
 
     return make
-
-
-def _needed(config: EngineConfig | None, name: str) -> EngineConfig:
-    if config is None:
-        raise ConfigError(f"{name} is missing, but a role of this recipe is played by an LLM", fix=f"add {name} to the recipe")
-    return config

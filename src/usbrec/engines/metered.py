@@ -58,6 +58,28 @@ class Meter:
         self.refused += wanted - left
         return left
 
+    @contextmanager
+    def spending(self, wanted: int, messages: Sequence[ChatMessage], each: int) -> Iterator[int]:
+        """Within it so many of `wanted` calls may be made, of one prompt; what they may take is reserved meanwhile.
+
+        Raises:
+            BudgetSpent: not one may be made.
+        """
+        prompt = prompt_size(messages)
+        if not (allowed := self.allow(wanted, prompt=prompt, each=each)):
+            raise BudgetSpent("the search's budget is spent")
+        reserved = prompt + allowed * each
+        self.reserved += reserved
+        try:
+            yield allowed
+        finally:
+            self.reserved -= reserved
+
+
+def prompt_size(messages: Sequence[ChatMessage]) -> int:
+    """About how many tokens a prompt has that is not yet read."""
+    return sum(len(message.content) for message in messages) // LETTERS
+
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
@@ -91,14 +113,8 @@ class MeteredEngine:
         meter = _METER.get()
         if meter is None:
             return await self.engine.chat(messages, n=n, sampling=sampling)
-        prompt, each = sum(len(message.content) for message in messages) // LETTERS, sampling.max_tokens
-        if not (n := meter.allow(n, prompt=prompt, each=each)):
-            raise BudgetSpent("the search's budget is spent")
-        meter.reserved += prompt + n * each
-        try:
-            completions = await self.engine.chat(messages, n=n, sampling=sampling)
-        finally:
-            meter.reserved -= prompt + n * each
+        with meter.spending(n, messages, sampling.max_tokens) as allowed:
+            completions = await self.engine.chat(messages, n=allowed, sampling=sampling)
         meter.prompt_tokens += completions[0].prompt_tokens if completions else 0
         meter.completion_tokens += sum(completion.completion_tokens for completion in completions)
         return completions
@@ -110,15 +126,9 @@ class MeteredEngine:
         meter = _METER.get()
         if meter is None:
             return await self.engine.choose(messages, options)
-        prompt = sum(len(message.content) for message in messages) // LETTERS
-        if not meter.allow(1, prompt=prompt):
-            raise BudgetSpent("the search's budget is spent")
-        meter.reserved += prompt + 1
-        try:
+        with meter.spending(1, messages, 1):
             choice = await self.engine.choose(messages, options)
-        finally:
-            meter.reserved -= prompt + 1
-        meter.prompt_tokens += prompt  # an estimate: a choice does not tell
+        meter.prompt_tokens += prompt_size(messages)  # an estimate: a choice does not tell
         meter.completion_tokens += 1
         return choice
 

@@ -107,13 +107,13 @@ class Worker:
             job.waiting = list(range(count))
             leader = self.leader(job)
             self.jobs[line["id"]] = job
-            if leader is not None:
-                self.held.append((job, leader))
-            else:
-                self.add(job, job.waiting.pop(0))
         except Exception as fault:
-            self.jobs.pop(line["id"], None)
-            self.say({"id": line["id"], "error": reason_of(fault)})
+            self.fail(line["id"], fault)
+            return
+        if leader is None:
+            self.begin(job)
+        else:
+            self.held.append((job, leader))
 
     def prompt(self, messages: list[dict[str, str]]) -> str:
         text: str = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
@@ -136,11 +136,19 @@ class Worker:
             if not leader.read and self.jobs.get(leader.line["id"]) is leader:
                 self.held.append((job, leader))
                 continue
-            try:
-                self.add(job, job.waiting.pop(0))
-            except Exception as fault:
-                del self.jobs[job.line["id"]]
-                self.say({"id": job.line["id"], "error": reason_of(fault)})
+            self.begin(job)
+
+    def begin(self, job: Job) -> None:
+        """Adds the first sample, which fills the prefix cache for the others."""
+        try:
+            self.add(job, job.waiting.pop(0))
+        except Exception as fault:
+            self.fail(job.line["id"], fault)
+
+    def fail(self, number: int, fault: Exception) -> None:
+        """Answers a request with its fault, and forgets it."""
+        self.cancel(number)
+        self.say({"id": number, "error": reason_of(fault)})
 
     def add(self, job: Job, index: int) -> None:
         ids = self.tokenizer.encode(job.prompt, add_special_tokens=False).input_ids
@@ -190,8 +198,7 @@ class Worker:
             try:
                 self.collect(job)
             except Exception as fault:
-                self.cancel(job.line["id"])
-                self.say({"id": job.line["id"], "error": reason_of(fault)})
+                self.fail(job.line["id"], fault)
         if self.held:
             self.release()
         if time.monotonic() - self.spoke > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -202,9 +202,14 @@ class Affinity:
 AffinityFor = Callable[[Profile], Affinity]
 
 
+def worth_of(affinities: Iterable[float]) -> float:
+    """The value of offering items of these affinities: twice the chance that one of them fits, 2 (1 - prod(1 - affinity)), in [0, 2]."""
+    return 2 * (1 - math.prod(1 - affinity for affinity in affinities))
+
+
 @dataclass(frozen=True)
 class CatalogueProfileJudge:
-    """The search's own judge without an LLM: twice the chance that one of the new items fits, 2 (1 - prod(1 - affinity)), in [0, 2].
+    """The search's own judge without an LLM: the worth of the new items (see `worth_of`).
 
     Like the evaluation's judge it counts `MAX_COUNTED_ITEMS` items at most.
     """
@@ -219,8 +224,7 @@ class CatalogueProfileJudge:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
         fits = {item: self.affinity(item) for item in fresh}
         told = ", ".join(f"{item} {value:.2f}" for item, value in fits.items())
-        value = 2 * (1 - math.prod(1 - fit for fit in fits.values()))
-        return Score(value=value, reason=f"affinity: {told}", judge=self.name, items=fresh)
+        return Score(value=worth_of(fits.values()), reason=f"affinity: {told}", judge=self.name, items=fresh)
 
 
 @dataclass(frozen=True)

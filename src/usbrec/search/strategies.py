@@ -7,6 +7,7 @@ To add one: write an async function of `Work` that draws candidates and has them
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from usbrec.search.settings import Strategy
@@ -56,8 +57,9 @@ async def halving(work: Work) -> None:
     judge votes; the better half stays.  Without look-ahead and votes one round says all."""
     settings, _ = work.settings, work.roles
     async with asyncio.TaskGroup() as group:
-        await work.draw(group, lambda _, branch: _hold(branch))
-    left, rounds = work.tree.candidates, work.rounds
+        await work.draw(group, lambda _, branch: branch.hold())
+    left = work.tree.candidates
+    rounds = max(1, math.ceil(math.log2(max(len(left), 1))))
     voting = work.tree.noisy
     for number in range(rounds):
         votes = _share(settings.votes, rounds, number) if voting else None
@@ -67,19 +69,15 @@ async def halving(work: Work) -> None:
         left = work.tree.ranked(left, settings.consensus)
         keep = -(-len(left) // 2)
         for branch in left[keep:]:
-            branch.pending = branch.awaiting = False
+            branch.settle()
             branch.out = True
         left = left[:keep]
         work.check()
         if len(left) == 1 or not (settings.depth or voting):
             break
     for branch in left:
-        branch.pending = branch.awaiting = False
+        branch.settle()
     work.check()
-
-
-def _hold(branch: Branch) -> None:
-    branch.pending = branch.awaiting = True
 
 
 def _share(votes: int, rounds: int, number: int) -> int | None:
@@ -94,7 +92,7 @@ async def _round(work: Work, branch: Branch, number: int, votes: int | None) -> 
         if number == 0 or votes is not None:
             group.create_task(work.quietly(branch, work.judge(branch, said, depth=0, seed=seed, votes=votes)))
         if work.settings.depth:
-            group.create_task(work.quietly(branch, work.play(branch, said, depth=work.settings.depth, width=1, seed=seed)))
+            group.create_task(work.quietly(branch, work.play(branch, said, depth=work.settings.depth, width=1, seed=seed, more=True)))
 
 
 STRATEGIES: dict[Strategy, Callable[[Work], Awaitable[None]]] = {

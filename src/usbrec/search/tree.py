@@ -36,6 +36,14 @@ class Branch:
     """Eliminated: judged by less evidence than those that stayed."""
     note: str = ""
 
+    def hold(self, *, awaiting: bool = True) -> None:
+        """Work on it begins."""
+        self.pending, self.awaiting = True, awaiting
+
+    def settle(self) -> None:
+        """The work on it is over."""
+        self.pending = self.awaiting = False
+
     @property
     def score(self) -> Score | None:
         """The verdict; of several the mean, with all votes."""
@@ -112,10 +120,14 @@ class Tree:
     def candidates(self) -> list[Branch]:
         return list(self.branches.values())
 
+    def vote(self, branch: Branch, consensus: float) -> float:
+        """The model's own vote: the candidate's share of the samples."""
+        return consensus * branch.count / sum(b.count for b in self.candidates)
+
     def worth(self, branch: Branch, consensus: float) -> float | None:
         """Value and the model's own vote."""
         value = branch.value(self.rule)
-        return None if value is None else value + consensus * branch.count / sum(b.count for b in self.candidates)
+        return None if value is None else value + self.vote(branch, consensus)
 
     def decided(self, consensus: float) -> bool:
         """Can no candidate overtake the leader, whatever is still to come?"""
@@ -123,8 +135,7 @@ class Tree:
             return False
         if len(self.branches) == 1:
             return True
-        samples = sum(b.count for b in self.candidates)
-        shares = [consensus * b.count / samples for b in self.candidates]
+        shares = [self.vote(b, consensus) for b in self.candidates]
         bounds = [b.bounds(self.rule, noisy=self.noisy) for b in self.candidates]
         lows = [low + share for (low, _), share in zip(bounds, shares, strict=True)]
         leader = max(range(len(lows)), key=lambda index: lows[index])

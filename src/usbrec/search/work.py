@@ -8,7 +8,6 @@ cancels what is still under way, in the engine too.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -173,7 +172,7 @@ class Work:
 
     def begin_branch(self, group: asyncio.TaskGroup, branch: Branch, *, depth: int, width: int) -> None:
         """Judges a candidate and plays it on, in the group."""
-        branch.pending, branch.awaiting = True, depth > 0
+        branch.hold(awaiting=depth > 0)
         seed = seed_of(self.seed, "branch", branch.text)
         group.create_task(self.evaluate(branch, self.dialogue, depth=depth, width=width, seed=seed))
 
@@ -184,7 +183,7 @@ class Work:
             group.create_task(self.quietly(branch, self.judge(branch, said, depth=depth, seed=seed)))
             if depth:
                 group.create_task(self.quietly(branch, self.play(branch, said, depth=depth, width=width, seed=seed)))
-        branch.pending = branch.awaiting = False
+        branch.settle()
         self.check()
 
     async def quietly(self, branch: Branch, part: Coroutine[Any, Any, None]) -> None:
@@ -204,15 +203,15 @@ class Work:
         branch.verdicts.append(await judge.score(said, start=len(self.dialogue), seed=seed_of(seed, "judge", depth)))
         self.check()
 
-    async def play(self, branch: Branch, said: Dialogue, *, depth: int, width: int, seed: int) -> None:
-        """The internal seeker answers, the recommender says `width` things, and so on."""
+    async def play(self, branch: Branch, said: Dialogue, *, depth: int, width: int, seed: int, more: bool = False) -> None:
+        """The internal seeker answers, the recommender says `width` things, and so on.  `more`: further lines may follow these."""
         settings = self.settings
         seeker, _ = await asyncio.shield(self.roles)
         answer = await seeker.respond(said, start=len(self.dialogue), seed=seed_of(seed, "seeker", depth))
         heard = said.say("seeker", answer)
         texts = await self.search.recommender.sample(heard, n=width, temperature=settings.temperature, seed=seed_of(seed, "reply", depth))
         async with asyncio.TaskGroup() as group:
-            branch.awaiting = self.settings.strategy == "halving"  # there, further lines follow
+            branch.awaiting = more
             for place, text in enumerate(texts):
                 child = Branch(text=text, items=self.search.linker.items(text), heard=answer, pending=True, awaiting=depth > 1)
                 branch.children.append(child)
@@ -222,8 +221,3 @@ class Work:
         """Stops a search whose leader cannot be overtaken."""
         if self.settings.stop_early and self.tree.decided(self.settings.consensus):
             self.stop("decided")
-
-    @property
-    def rounds(self) -> int:
-        """Halvings until one candidate is left."""
-        return max(1, math.ceil(math.log2(max(len(self.tree.branches), 1))))
