@@ -3,7 +3,6 @@ for targets; and the floors, the ceiling and the arms are what a recipe says."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.ieval import Evaluation
 from usbrec.stages import imitation_rows
-from usbrec.types import Example
+from usbrec.types import Dialogue, Example
 
 WORLD = World(
     splits={name: list(EXAMPLES) for name in ("train", "valid", "test")}, catalogue=CATALOGUE, linker=LINKER, cooccurrence=COOCCURRENCE
@@ -78,16 +77,20 @@ async def test_hints_stand_in_their_share_of_the_rows_the_target_among_them() ->
         assert "Heat (1995)" not in row.messages[-1].content  # the seeker named it
 
 
-async def test_in_their_share_of_the_rows_another_offer_is_declined_before_the_reply() -> None:
-    other = example("d9:1", text="I loved Up", targets=("alien",)).model_copy(update={"reply": "Alien (1979)!"})
-    world = replace(WORLD, splits={**WORLD.splits, "train": [*WORLD.splits["train"], other]})
-    plain = {"hint_share": 0.0}
-    rows = await imitation_rows(recipe(recommender=plain, imitation={"declined": 1.0}), world, "train")
-    assert [row.reply for row in rows] == ["You should see Casino (1995)."] * 4 + ["Alien (1979)!"]
-    for row, offered in zip(rows, ["Alien (1979)!"] * 4 + ["You should see Casino (1995)."], strict=True):
-        assert [m.role for m in row.messages] == ["system", "user", "assistant", "user"] and row.messages[2].content == offered
-        assert "Casino" not in row.messages[3].content and "Alien" not in row.messages[3].content  # the seeker gives no target away
-    assert await imitation_rows(recipe(recommender=plain), world, "train") != rows
+async def test_a_reply_that_repeats_is_drawn_anew() -> None:
+    said = Dialogue().say("seeker", "I liked Heat (1995)").say("recommender", "Alien (1979)?").say("seeker", "No.")
+    asked = {"redraws": 2}
+
+    async def reply(*scripted: str, **settings: int) -> str:
+        assembly = Assembly(recipe(recommender=settings), WORLD, Fake(ScriptedEngine()))
+        return (await assembly.recommender(ScriptedEngine(scripted)).reply(said, seed=1)).text
+
+    assert await reply("Alien (1979) then!", "Heat (1995).", "Casino (1995)?") == "Alien (1979) then!"  # off by default
+    assert await reply("Alien (1979) then!", "Heat (1995).", "Casino (1995)?", **asked) == "Casino (1995)?"
+    assert await reply("Alien (1979)?", "Heat (1995).", "What else do you like?", **asked) == "What else do you like?"
+    assert await reply("Alien (1979) then!", "Heat (1995).", "Alien (1979)!", **asked) == "Alien (1979) then!"
+    assert await reply("What else do you like?", "Casino (1995)?", **asked) == "What else do you like?"  # no offer, but not a repeat
+    assert await reply("Casino (1995), or Heat (1995)?", "Up (2009)!", **asked) == "Casino (1995), or Heat (1995)?"
 
 
 async def test_guided_candidates_see_retrieved_items_and_plain_ones_do_not() -> None:

@@ -208,8 +208,42 @@ async def test_a_greedy_reply_that_is_good_enough_is_said_without_search() -> No
     assert found.stopped == "enough" and good.drawn == [1] and found.chosen == 0 and not found.fallback
     assert found.candidates[0].value is not None
     found = await search(poor, enough=0.9).search(SAID, seed=1)
-    assert found.stopped == "" and poor.drawn == [1, 6]
+    assert found.stopped == "enough" and poor.drawn == [1, 6]  # Casino was among the samples
     assert all(c.score is not None and not c.score.reason.startswith("mean of") for c in found.candidates)  # the greedy one judged once
+
+
+class Shelf:
+    """Guided candidates from a list; remembers which were asked for."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.asked = texts, list[tuple[int, int]]()
+
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int, skip: int = 0) -> list[str]:
+        self.asked.append((skip, n))
+        return list(self.texts[skip : skip + n])
+
+
+async def test_guided_candidates_come_in_lots_until_one_is_enough() -> None:
+    poor = [f"Alien (1979) {'or so ' * n}" for n in range(9)]
+    for place, lots in [
+        (0, [(0, 1)]),
+        (1, [(0, 1), (1, 2)]),
+        (2, [(0, 1), (1, 2)]),
+        (3, [(0, 1), (1, 2), (3, 4)]),
+        (8, [(0, 1), (1, 2), (3, 4), (7, 2)]),
+    ]:
+        shelf, engine = Shelf(*poor[:place], "Casino (1995)!", *poor[place:]), Busy()
+        found = await replace(search(engine, enough=1.0, guided=9, candidates=0), guided=shelf).search(SAID, seed=1)
+        assert shelf.asked == lots and found.stopped == "enough" and engine.drawn == [1]
+        assert found.candidates[found.chosen].text == "Casino (1995)!"
+    shelf, engine = Shelf(*poor), Busy()
+    searching = replace(search(engine, enough=1.0, lot=3, guided=9, candidates=2, depth=1), guided=shelf, best_known=lambda _: 9.9)
+    found = await searching.search(SAID, seed=1)
+    assert shelf.asked == [(0, 3), (3, 6)] and not found.stopped and engine.drawn[:2] == [1, 2]
+    assert all(len(c.children) == 1 for c in found.candidates)  # played on, since nothing was enough
+    shelf = Shelf(*poor)
+    await replace(search(Busy(), guided=9, candidates=2), guided=shelf).search(SAID, seed=1)
+    assert shelf.asked == [(0, 9)]  # all at once
 
 
 async def test_halving_spreads_the_votes_over_its_rounds() -> None:

@@ -168,6 +168,8 @@ class Assembly:
             history=settings.history,
             temperature=settings.temperature,
             hints_for=self.hints_for(settings.hints),
+            redraws=settings.redraws,
+            linker=self.world.linker,
         )
 
     def search(self, engine: Engine) -> Search:

@@ -49,9 +49,6 @@ class ImitationSettings(Settings):
     """So many training rows, drawn once by the recipe's seed; null for all."""
     new_offers_only: bool = False
     """Only replies that name an item nobody has named before: the recommender is to offer, not to chat."""
-    declined: float = Field(default=0.0, ge=0, le=1)
-    """In this share of the rows the simulated seeker first declines another dialogue's offer, and the human's reply comes after that: the
-    recommender is to offer again.  Only the human's reply is imitated.  It did not help on ReDial (docs/log.md)."""
 
 
 class Recipe(Settings):

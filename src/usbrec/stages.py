@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +19,10 @@ from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, UsbrecError
 from usbrec.evaluation.ieval import ARMS, Evaluation
 from usbrec.pipeline import Run
-from usbrec.roles import Recommender, RecommenderFor, SeekerFor
-from usbrec.roles.catalogue import named_items
+from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import recommender_messages
-from usbrec.roles.settings import SeekerSettings
 from usbrec.rowmap import map_rows
-from usbrec.seeds import rng_of, seed_of
+from usbrec.seeds import rng_of
 from usbrec.types import Dialogue, Example, Outcome, PreferencePair
 
 StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
@@ -175,7 +173,7 @@ class Loop:
             examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 assembly = Assembly(recipe, world, engines)
-                policy = assembly.recommender(engines.get(self.engine_of("sft")))
+                policy = replace(assembly.recommender(engines.get(self.engine_of("sft"))), redraws=0)
                 maker = preferences.CandidateMaker(
                     policy=policy,
                     seeker_for=assembly.seeker_for(settings.seeker),
@@ -258,7 +256,7 @@ class Loop:
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
         if arm not in REFERENCES:
             which = arm.removesuffix("+ses")
-            parts |= self._voice() | {"model": marks.get(f"export/{which}", self.engine_of(which).model_dump(mode="json"))}  # type: ignore[arg-type]
+            parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).model_dump(mode="json"))}  # type: ignore[arg-type]
         if arm.endswith("+ses"):
             voices = _digests("profiler", "seeker_profile", "judge_profile")
             parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity(), "voices": voices}
@@ -288,8 +286,10 @@ class Loop:
         voice = self.recipe.recommender
         return recommender_messages(pair.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=pair.hints)
 
-    def _voice(self) -> dict[str, Any]:
-        return {"recommender": self.recipe.recommender.model_dump(mode="json"), "prompts": _digests("recommender", "recommender_hints")}
+    def _voice(self, *, speaking: bool = False) -> dict[str, Any]:
+        """How the recommender speaks; training does not depend on `redraws`."""
+        settings = self.recipe.recommender.model_dump(mode="json", exclude=set() if speaking else {"redraws"})
+        return {"recommender": settings, "prompts": _digests("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
         return self.recipe.affinity.model_dump(mode="json")
@@ -332,8 +332,7 @@ def sample_rows(rows: Sequence[Example], limit: int | None, seed: int, use: str)
 
 
 async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int | None = None) -> list[Any]:
-    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them, a share
-    with another offer declined before the reply."""
+    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them."""
     from usbrec.training import SftRow
 
     settings, voice = recipe.imitation, recipe.recommender
@@ -342,12 +341,9 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
         usable = [e for e in usable if set(e.targets) - set(e.leaks)]
     chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
     async with Engines() as engines:
-        assembly = Assembly(recipe, world, engines)
-        retriever, seeker_for = assembly.retriever, assembly.seeker_for(SeekerSettings())
+        retriever = Assembly(recipe, world, engines).retriever
         rows = []
         for example in chosen:
-            if rng_of(recipe.seed, "declined", example.key).random() < settings.declined:
-                example = await _after_a_refusal(example, usable, world, seeker_for, recipe.seed)
             rng = rng_of(recipe.seed, "hints", example.key)
             hints: list[str] = []
             if rng.random() < voice.hint_share:
@@ -360,23 +356,6 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
             messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
             rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
     return rows
-
-
-async def _after_a_refusal(example: Example, others: Sequence[Example], world: World, seeker_for: SeekerFor, seed: int) -> Example:
-    """The example with one turn more before its reply: another dialogue's offer of something new, and the simulated seeker's answer.
-
-    Unchanged where ten draws find no such offer.
-    """
-    rng = rng_of(seed, "another offer", example.key)
-    avoided = {*named_items(example.dialogue, world.linker), *example.targets}
-    for _ in range(10):
-        offer = rng.choice(others)
-        items = world.linker.items(offer.reply)
-        if items and not avoided & set(items):
-            said = example.dialogue.say("recommender", offer.reply)
-            answer = await seeker_for(example.targets).respond(said, start=len(example.dialogue), seed=seed_of(seed, example.key))
-            return example.model_copy(update={"dialogue": said.say("seeker", answer)})
-    return example
 
 
 def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:

@@ -74,6 +74,14 @@ class SampleReplies(Protocol):
         ...
 
 
+class GuidedSampler(Protocol):
+    """Draws replies with a retrieved item in the prompt, one a reply, the best item first."""
+
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int, skip: int = 0) -> list[str]:
+        """Up to n replies, the first for item number `skip` of the retriever's; empty ones are dropped."""
+        ...
+
+
 class SamplingRecommender(Recommender, SampleReplies, Protocol):
     """A recommender that replies greedily and draws samples: what PODCS and the search need."""
 

@@ -19,7 +19,7 @@ from usbrec.errors import EngineReply
 from usbrec.linking import Linker
 from usbrec.prompts import render
 from usbrec.roles import Reply
-from usbrec.roles.catalogue import CatalogueProfiler, target_hit
+from usbrec.roles.catalogue import CatalogueProfiler, named_items, target_hit
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
 
@@ -83,6 +83,9 @@ class LLMRecommender:
     temperature: float = 0.0
     hints_for: HintsFor | None = None
     """Puts items from a retriever into the prompt; None: the model is on its own, as in the paper."""
+    redraws: int = 0
+    """Draws in place of a reply that repeats what was said; needs the linker."""
+    linker: Linker | None = None
 
     def messages(self, dialogue: Dialogue, hints: Sequence[str] = ()) -> list[ChatMessage]:
         """Exactly the messages that SFT and SimPO train on."""
@@ -91,10 +94,17 @@ class LLMRecommender:
     async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
         texts = await self.sample(dialogue, n=1, temperature=self.temperature, seed=seed)
         if not texts:  # a model that ends at once is asked again, at a temperature at which it may say something
-            texts = await self.sample(dialogue, n=3, temperature=max(self.temperature, 0.5), seed=seed_of(seed, "again"))
+            texts = await self.sample(dialogue, n=3, temperature=self._warm, seed=seed_of(seed, "again"))
         if not texts:
             raise EngineReply("the model's reply was empty four times in a row", where=self.engine.name)
+        if self.redraws and self.linker and repeats(texts[0], dialogue, self.linker):
+            texts += await self.sample(dialogue, n=self.redraws, temperature=self._warm, seed=seed_of(seed, "redraw"))
+            return Reply(text=_most_new(texts, dialogue, self.linker))
         return Reply(text=texts[0])
+
+    @property
+    def _warm(self) -> float:
+        return max(self.temperature, 0.5)
 
     async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
         hints = await self.hints_for(dialogue) if self.hints_for else ()
@@ -115,6 +125,19 @@ class LLMRecommender:
         return [text for text in (clean(c.text) for c in completions) if text]
 
 
+def repeats(text: str, dialogue: Dialogue, linker: Linker) -> bool:
+    """Does a reply offer only items that were named already, or say the recommender's own words once more?"""
+    items = linker.items(text)
+    return (bool(items) and named_items(dialogue, linker).issuperset(items)) or text in dialogue.of("recommender")
+
+
+def _most_new(texts: Sequence[str], dialogue: Dialogue, linker: Linker) -> str:
+    """The first that offers something new; else the first that repeats nothing; else the first."""
+    named = named_items(dialogue, linker)
+    fresh = (text for text in texts if not named.issuperset(linker.items(text)))
+    return next(fresh, None) or next((text for text in texts if not repeats(text, dialogue, linker)), texts[0])
+
+
 @dataclass(frozen=True)
 class GuidedReplies:
     """Candidates for the search that put the right items before the model: one reply for each of the retriever's best items.
@@ -126,8 +149,9 @@ class GuidedReplies:
     retrieve: Callable[[Dialogue, int], Awaitable[Sequence[str]]]
     """The names of up to so many items, best first."""
 
-    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
-        names = await self.retrieve(dialogue, n)
+    async def sample(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int, skip: int = 0) -> list[str]:
+        """n replies, one for each of the retriever's items from number `skip` on; fewer where it knows fewer."""
+        names = (await self.retrieve(dialogue, skip + n))[skip:]
         drawn = [self.recommender.sample_with([name], dialogue, n=1, temperature=temperature, seed=seed_of(seed, name)) for name in names]
         return [text for texts in await asyncio.gather(*drawn) for text in texts]
 

@@ -26,6 +26,9 @@ class RecommenderSettings(Settings):
     """Only the latest so many messages are shown to the recommender, in training and at inference; null for all."""
     temperature: float = Field(default=0.0, ge=0)
     """Of the plain reply; 0 is greedy."""
+    redraws: int = Field(default=0, ge=0)
+    """A plain reply that repeats itself, or offers only what was named already, is drawn anew so many times at once, at a temperature of
+    0.5 at least; the first that offers something new is said.  PODCS plays the bare policy, without this; 0 is the paper's setting."""
     hints: int = Field(default=0, ge=0)
     """So many items from the retriever stand in the prompt of every plain reply; 0 is the paper's setting."""
     hint_share: float = Field(default=0.0, ge=0, le=1)

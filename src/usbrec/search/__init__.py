@@ -2,7 +2,8 @@
 
 The search takes a `Dialogue`, not an `Example`: it cannot see a target.  It is itself a `Recommender`.
 
-1. A profiler summarises the seeker's preference, the latest message included; meanwhile the greedy reply and n samples are drawn.
+1. A profiler summarises the seeker's preference, the latest message included; meanwhile the greedy reply and n samples are drawn.  With
+   `enough` few are drawn at first, and more only where none of them is good enough.
 2. Samples that offer the same items are merged; how many were merged is kept as a vote of the model for itself.
 3. Each candidate is judged against the profile, and with look-ahead played on: the internal seeker answers, the recommender replies, each
    reply judged in turn.  Values are backed up: a node's value is the mean (or the maximum) of its own score and of its children's.
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from usbrec.engines.metered import Meter, metering
 from usbrec.linking import Linker
-from usbrec.roles import ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SampleReplies, SamplingRecommender
+from usbrec.roles import GuidedSampler, ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SamplingRecommender
 from usbrec.search.settings import BudgetSettings, SearchSettings, Strategy
 from usbrec.search.strategies import STRATEGIES
 from usbrec.search.tree import back_up, merge, trace
@@ -40,7 +41,7 @@ class Search:
     judge_for: ProfileJudgeFor
     linker: Linker
     settings: SearchSettings
-    guided: SampleReplies | None = None
+    guided: GuidedSampler | None = None
     """Draws replies with retrieved items in the prompt (see `SearchSettings.guided`); None where there is no retriever."""
     best_known: Callable[[Profile], float] | None = None
     """The judge's value of the best single item that the retriever knows, for `SearchSettings.enough`."""

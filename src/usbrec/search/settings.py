@@ -51,7 +51,10 @@ class SearchSettings(Settings):
     stop_early: bool = True
     """Stop when the leading candidate cannot be overtaken any more."""
     enough: float | None = Field(default=None, gt=0)
-    """Stop when the greedy reply is judged at least this share of the best offer that the retriever knows; null: look on."""
+    """Draw the candidates in lots, and stop when the best one so far is judged at least this share of the best offer that the retriever
+    knows; null: draw all at once."""
+    lot: int = Field(default=1, ge=0)
+    """With `enough`: so many guided candidates come with the greedy reply; then, with the samples, twice as many, and so on."""
     profiler: Literal["catalogue", "llm"] = "catalogue"
     """Who reads the preference out of the dialogue."""
     seeker: Literal["catalogue", "llm"] = "catalogue"

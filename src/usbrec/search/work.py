@@ -8,14 +8,14 @@ cancels what is still under way, in the engine too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from usbrec.engines.metered import BudgetSpent, Meter
 from usbrec.errors import EngineError, EngineReply
-from usbrec.roles import Judge, SampleReplies, Seeker
+from usbrec.roles import Judge, Seeker
 from usbrec.search.settings import SearchSettings
 from usbrec.search.tree import Branch, Tree
 from usbrec.seeds import seed_of
@@ -113,49 +113,89 @@ class Work:
                 texts = []
             if not self._begun:
                 self._begun = True
-                self._add(texts)
+                for text in texts:
+                    self.tree.add(text)
 
     async def draw(self, group: asyncio.TaskGroup, found: Found = lambda *_: None) -> None:
-        """Greedy reply, samples, guided replies; `found` is told of each new candidate, in this order, as they come."""
-        settings, warm, _ = self.settings, self.settings.temperature, self._greedy
-        if settings.enough is not None:
-            await self.begin()
-            if await self._enough(settings.enough):
+        """Greedy reply, samples, guided replies; `found` is told of each new candidate, in this order, as they come.
+
+        With `SearchSettings.enough` in lots, until one of them is good enough.
+        """
+        share, told = self._share, 0
+        for samples, guided in self._lots():
+            async for _ in self._arrivals(group, samples, guided):
+                if share is None:
+                    told = self._tell(group, found, told)
+            if share is not None and await self._enough(share):
                 self.stop("enough")
                 return
-        sources = []
-        if settings.candidates:
-            sources.append(self._sample(self.search.recommender, settings.candidates, warm, seed_of(self.seed, "candidates")))
-        if settings.guided and self.search.guided:
-            sources.append(self._sample(self.search.guided, settings.guided, warm, seed_of(self.seed, "guided")))
-        drawing = [group.create_task(source) for source in sources]
-        await self.begin()
-        for branch in self.tree.candidates:
-            found(group, branch)
-        for source in drawing:
-            for branch in self._add(await source):
-                found(group, branch)
+            told = self._tell(group, found, told)
         self.tree.drawing = False
         self.check()
 
-    async def _sample(self, drawer: SampleReplies, n: int, temperature: float, seed: int) -> list[str]:
+    async def _arrivals(self, group: asyncio.TaskGroup, samples: int, guided: range) -> AsyncIterator[None]:
+        """Asks for a lot at once, after the greedy reply; tells whenever some of it has been added."""
+        _ = self._greedy
+        drawing = [group.create_task(source) for source in self._sources(samples, guided)]
+        await self.begin()
+        yield
+        for source in drawing:
+            for text in await source:
+                self.tree.add(text)
+            yield
+
+    def _tell(self, group: asyncio.TaskGroup, found: Found, told: int) -> int:
+        """Of the candidates from number `told` on; how many there are now."""
+        for branch in self.tree.candidates[told:]:
+            found(group, branch)
+        return len(self.tree.branches)
+
+    @property
+    def _share(self) -> float | None:
+        """Of the best known offer that is enough; None where all candidates are drawn at once."""
+        return self.settings.enough if self.search.best_known else None
+
+    def _lots(self) -> list[tuple[int, range]]:
+        """What is drawn at once, one lot after the other: how many samples, which of the retriever's items."""
+        settings = self.settings
+        guided = settings.guided if self.search.guided else 0
+        if self._share is None:
+            return [(settings.candidates, range(guided))]
+        first = min(settings.lot, guided)
+        lots, start, size = [(0, range(first))], first, max(2 * first, 1)
+        while start < guided:
+            lots.append((0, range(start, min(start + size, guided))))
+            start, size = start + size, 2 * size
+        if settings.candidates:
+            lots[1:2] = [(settings.candidates, lots[1][1] if len(lots) > 1 else range(0))]
+        return lots
+
+    def _sources(self, samples: int, guided: range) -> list[Coroutine[Any, Any, list[str]]]:
+        dialogue, warm, search = self.dialogue, self.settings.temperature, self.search
+        sources = []
+        if samples:
+            sources.append(search.recommender.sample(dialogue, n=samples, temperature=warm, seed=seed_of(self.seed, "candidates")))
+        if guided and search.guided:
+            seed = seed_of(self.seed, "guided")
+            sources.append(search.guided.sample(dialogue, n=len(guided), temperature=warm, seed=seed, skip=guided.start))
+        return [self._drawn(source) for source in sources]
+
+    async def _drawn(self, source: Coroutine[Any, Any, list[str]]) -> list[str]:
         try:
-            return await drawer.sample(self.dialogue, n=n, temperature=temperature, seed=seed)
+            return await source
         except EngineError as fault:
             self.bear(fault)
             return []
 
-    def _add(self, texts: list[str]) -> list[Branch]:
-        return [branch for text in texts if (branch := self.tree.add(text))]
-
     async def _enough(self, share: float) -> bool:
-        """Is the greedy reply nearly as good as the best offer that the retriever knows?"""
-        if self.search.best_known is None or not self.tree.branches:
+        """Is the best candidate so far nearly as good as the best offer that the retriever knows?"""
+        for branch in self.tree.candidates:
+            said = self.dialogue.say("recommender", branch.text)
+            await self.quietly(branch, self.judge(branch, said, depth=0, seed=seed_of(self.seed, "branch", branch.text)))
+        values = [branch.score.value for branch in self.tree.candidates if branch.score and branch.score.value is not None]
+        if not values or self.tree.profile is None or self.search.best_known is None:
             return False
-        greedy = self.tree.candidates[0]
-        await self.quietly(greedy, self.judge(greedy, self.dialogue.say("recommender", greedy.text), depth=0, seed=self.seed))
-        value, profile = greedy.value(self.settings.backup), self.tree.profile
-        return value is not None and profile is not None and value >= share * self.search.best_known(profile)
+        return max(values) >= share * self.search.best_known(self.tree.profile)
 
     # ---- judging and playing on ------------------------------------------------------------------------------------------------------
 
