@@ -19,8 +19,8 @@ demo: $(READY)  ## fetch the model, run the whole loop on the bundled demo world
 	$(BIN)/usbrec run recipes/demo.yaml --out runs/demo
 
 check: $(READY)
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
 test: $(READY) check  ## lint, types, and the whole test suite on the real model

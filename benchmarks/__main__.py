@@ -1,0 +1,15 @@
+"""`python -m benchmarks TABLE`: the commands."""
+
+from __future__ import annotations
+
+import typer
+
+from benchmarks import podcs, search, server
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("search")(search.main)
+app.command("server")(server.main)
+app.command("podcs")(podcs.main)
+
+if __name__ == "__main__":
+    app()
