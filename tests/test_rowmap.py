@@ -19,10 +19,10 @@ class Row(Frozen):
     error: str = ""
 
 
-async def run(path: Path, work, sources=range(10), limit: int = 4) -> list[Row]:  # type: ignore[no-untyped-def]
+async def run(path: Path, work, sources=range(10), limit: int = 4, gauge=str) -> list[Row]:  # type: ignore[no-untyped-def]
     return await map_rows(
         list(sources), work, path=path, kind=Row, key=str, row_key=lambda r: r.key,
-        failed=lambda s, fault: Row(key=str(s), error=str(fault)), is_failed=lambda r: bool(r.error), label="t", limit=limit,
+        failed=lambda s, fault: Row(key=str(s), error=str(fault)), is_failed=lambda r: bool(r.error), label="t", limit=limit, gauge=gauge,
     )  # fmt: skip
 
 
@@ -100,3 +100,13 @@ def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(DataError) as fault:
         jsonl.read(path, Row)
     assert f"{path}:2" in str(fault.value)
+
+
+async def test_the_gauge_is_told_beside_the_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def work(n: int) -> Row:
+        if n == 3:
+            raise EngineReply("no")
+        return await square(n)
+
+    await run(tmp_path / "r.jsonl", work, gauge=lambda: "42 tok/s")
+    assert "10/10" in (told := capsys.readouterr().err) and told.strip().endswith("left, 42 tok/s, 1 failed")

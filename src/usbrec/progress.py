@@ -27,18 +27,20 @@ class Plain:
     began: float = field(default_factory=time.monotonic)
     spoke: float = field(default_factory=time.monotonic)
 
+    note: str = ""
+
     def advance(self, amount: int = 1, *, note: str = "") -> None:
-        self.done += amount
+        self.done, self.note = self.done + amount, note
         now = time.monotonic()
         if now - self.spoke >= self.every:
             self.spoke = now
-            self.say(note)
+            self.say()
 
-    def say(self, note: str = "") -> None:
+    def say(self) -> None:
         seconds = max(time.monotonic() - self.began, 1e-9)
         rate = self.done / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
-        tail = f" {note}" if note else ""
+        tail = f", {self.note}" if self.note else ""
         sys.stderr.write(f"{self.label}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left{tail}\n")
         sys.stderr.flush()
 

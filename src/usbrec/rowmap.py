@@ -37,8 +37,12 @@ async def map_rows(
     is_failed: Callable[[Row], bool],
     label: str,
     limit: int = 32,
+    gauge: Callable[[], str] = str,
 ) -> list[Row]:
     """All rows, in the order of `sources`, read from `path` where they are there already.
+
+    Args:
+        gauge: told beside the progress, how full the engines are, say.
 
     Raises:
         UsbrecError: one of `FATAL`, after the rows in flight were cancelled; finished rows stay on disk.
@@ -46,7 +50,7 @@ async def map_rows(
     done = {row_key(row): row for row in _finished(path, kind) if not is_failed(row)}
     todo = [source for source in sources if key(source) not in done]
     if todo:
-        await _fill(todo, done, work, path, row_key, failed, label, limit)
+        await _fill(todo, done, work, path, row_key, failed, label, limit, gauge)
     rows = [done[key(source)] for source in sources]
     jsonl.rewrite(path, rows)
     return rows
@@ -66,6 +70,7 @@ async def _fill(
     failed: Callable[[Source, UsbrecError], Row],
     label: str,
     limit: int,
+    gauge: Callable[[], str],
 ) -> None:
     waiting = iter(todo)
     failures = 0
@@ -83,7 +88,7 @@ async def _fill(
                     row = failed(source, fault)
                 file.append(row)
                 done[row_key(row)] = row
-                bar.advance(note=f"{failures} failed" if failures else "")
+                bar.advance(note=", ".join(filter(None, (gauge(), f"{failures} failed" if failures else ""))))
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -189,6 +189,7 @@ class Loop:
                     examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
                     row_key=lambda r: r.key, failed=lambda e, fault: preferences.CandidateSet(key=e.key, error=str(fault)),
                     is_failed=lambda r: bool(r.error), label="preferences", limit=recipe.engines.policy.concurrency,
+                    gauge=assembly.engines.gauge(),
                 )  # fmt: skip
             rows = preferences.make_pairs(examples, sets, settings)
             jsonl.rewrite(folder / "rows.jsonl", rows)
@@ -244,7 +245,7 @@ class Loop:
             rows = await map_rows(
                 examples, evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
                 failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=f"evaluate {arm}",
-                limit=recipe.engines.policy.concurrency,
+                limit=recipe.engines.policy.concurrency, gauge=assembly.engines.gauge(),
             )  # fmt: skip
             failed = [row for row in rows if row.error]
             if len(failed) == len(rows):

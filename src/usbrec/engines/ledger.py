@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from usbrec.engine import ChatMessage, Choice, Completion, Engine, Sampling
+from usbrec.engines.stats import Counted, EngineStats
 from usbrec.errors import EngineError, StorageError
 
 _SCHEMA = """
@@ -192,6 +193,11 @@ class LedgerEngine:
     @property
     def name(self) -> str:
         return self.inner.name
+
+    @property
+    def stats(self) -> EngineStats:
+        """What reached the model; what was answered from the ledger is not in it."""
+        return self.inner.stats if isinstance(self.inner, Counted) else EngineStats()
 
     @property
     def ledger(self) -> Ledger:

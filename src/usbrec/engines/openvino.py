@@ -169,7 +169,7 @@ class OpenVINOEngine:
             call = _Call({**line, "id": number}, asyncio.get_running_loop().create_future(), pieces)
             self._calls[number] = call
             try:
-                with self.stats.call():
+                with self.stats.call(len(line.get("seeds") or line["options"])):
                     self._send(call.line)
                     answer = await call.answer
             except asyncio.CancelledError:
