@@ -116,7 +116,7 @@ class Loop:
             pairs = [
                 PairRow(
                     key=row.key,
-                    messages=tuple(self._messages(row.pair)),
+                    messages=tuple(self.messages_of(row.pair)),
                     chosen=row.pair.chosen,
                     rejected=row.pair.rejected,
                 )
@@ -212,7 +212,7 @@ class Loop:
     def _write_exports(self, folder: Path, rows: Sequence[preferences.PreferenceRow]) -> None:
         pairs = [row.pair for row in rows if row.pair]
         for name, convert in (("trl", preferences.to_trl), ("llama_factory", preferences.to_llama_factory)):
-            lines = [preferences.as_json(convert(pair, self._messages(pair))) for pair in pairs]
+            lines = [preferences.as_json(convert(pair, self.messages_of(pair))) for pair in pairs]
             jsonl.write_text(folder / f"pairs.{name}.jsonl", "".join(line + "\n" for line in lines))
 
     # ---- evaluation --------------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class Loop:
 
     # ---- what decides an outcome ---------------------------------------------------------------------------------------------------
 
-    def _messages(self, pair: PreferencePair) -> list[Any]:
+    def messages_of(self, pair: PreferencePair) -> list[Any]:
         """The prompt that the policy answered."""
         voice = self.recipe.recommender
         return recommender_messages(pair.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=pair.hints)
