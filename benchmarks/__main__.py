@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from benchmarks import growth, podcs, search, server, training
+from benchmarks import engines, growth, podcs, search, server, training
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("search")(search.main)
 app.command("server")(server.main)
 app.command("podcs")(podcs.main)
+app.command("engines")(engines.main)
 app.command("training")(training.main)
 app.command("growth")(growth.main)
 
