@@ -67,8 +67,8 @@ async def _main(trained: common.Trained, prompts: int, single: int, out: Path) -
                       f"{prompts} at once, tok/s": together["generated"], "replies/min": together["replies"]})  # fmt: skip
     letters = sum(len(message.content) for chat in chats for message in chat) // len(chats)
     notes = [
-        f"The run's RL model, real prompts of about {letters} characters, greedy, at most {TOKENS} tokens. Alone: one prompt after the other,"
-        " generated tokens by the whole time. Reading: prompt tokens by the time of a reply of one token. No prompt is asked twice."
+        f"The run's RL model, real prompts of about {letters} characters, greedy, at most {TOKENS} tokens. Alone: one prompt after the"
+        " other, generated tokens by the whole time. Reading: prompt tokens by the time of a reply of one token. No prompt is asked twice."
     ]
     common.write(out, "engines", "Engines on the same file", table, {}, notes)
 
