@@ -14,6 +14,7 @@ from usbrec.cooccurrence import Cooccurrence
 from usbrec.engine import Engine
 from usbrec.engines import EngineConfig, connect
 from usbrec.engines.metered import MeteredEngine
+from usbrec.engines.stats import Gauge
 from usbrec.errors import ConfigError
 from usbrec.linking import Linker
 from usbrec.roles import (
@@ -78,6 +79,10 @@ class Engines:
         if mark not in self._open:
             self._open[mark] = connect(config, self.ledger)
         return self._open[mark]
+
+    def gauge(self) -> Gauge:
+        """How full the engines that were asked for so far are, from now on."""
+        return Gauge(tuple(self._open.values()))
 
     async def close(self) -> None:
         while self._open:
