@@ -19,7 +19,8 @@ from usbrec import jsonl, models, preferences
 from usbrec.stages import base_model, imitation_rows
 from usbrec.training import PairRow, SftConfig, SftRow, SimpoConfig, train_sft, train_simpo
 from usbrec.training.batches import ChatEncoder, Encoded, encode, plan
-from usbrec.training.loading import folder_of, load_tokenizer, load_weights, precision_of
+from usbrec.training.loading import load_tokenizer, load_weights, precision_of
+from usbrec.weights import folder_of
 
 BATCH, SEED = 8, 0
 Result = dict[str, Any]

@@ -15,6 +15,7 @@ LAYERS = (
     ("types", "errors", "seeds", "progress", "words"),
     ("jsonl", "engine", "prompts", "titles"),
     ("rowmap", "models", "catalogue"),
+    ("weights",),
     ("engines", "linking", "cooccurrence"),
     ("doctor", "roles"),
     ("data", "conversation"),

@@ -52,6 +52,7 @@ async def examine(*, base_url: str | None = None, api_key_env: str = "OPENAI_API
     checks = [python(), *packages(), room(models.cache())]
     checks += [known(model) for model in models.KNOWN.values()]
     checks.append(await embedded())
+    checks.append(in_torch())
     if base_url is not None:
         checks.append(await endpoint(base_url, api_key_env))
     return checks
@@ -123,6 +124,28 @@ async def embedded() -> Check:
     return Check(
         "embedded engine", "ok", f"{completion.completion_tokens} tokens {time.monotonic() - began:.1f} s after the start", core=True
     )
+
+
+def in_torch() -> Check:
+    """Can the transformers engine compute here, and on what?"""
+    from usbrec.engines.transformers_model import device_of, dtype_of
+
+    name = "transformers engine"
+    try:
+        device = device_of("auto")
+    except UsbrecError as fault:
+        return Check(name, "missing", fault.what, fault.fix)
+    import torch
+    import transformers
+
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    try:
+        torch.ones(1, device=device).sum().item()
+    except RuntimeError as fault:
+        told = str(fault).strip().splitlines()[0]
+        return Check(name, "broken", f"{versions}: {device} does not compute ({told})", "mend the GPU's driver, or set device: cpu")
+    place = torch.cuda.get_device_name() if device == "cuda" else "the CPU (no GPU seen)"
+    return Check(name, "ok", f"{versions}, on {place} in {dtype_of('auto', device)}")
 
 
 async def endpoint(base_url: str, api_key_env: str) -> Check:

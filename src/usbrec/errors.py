@@ -87,3 +87,8 @@ class CollapseError(TrainingError):
 
 class StorageError(UsbrecError):
     """A file that could not be written: a full disk, a read-only folder."""
+
+
+def first_line(fault: BaseException) -> str:
+    """The beginning of what a foreign exception says; its kind where it says nothing."""
+    return next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)

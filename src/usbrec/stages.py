@@ -161,7 +161,7 @@ class Loop:
         served = {"base": engines.policy, "sft": engines.sft, "rl": engines.rl}[which]
         if served is not None:
             return served
-        return engines.policy.model_copy(update={"model": str(self.run.folder / "export" / which / "model.gguf")})
+        return engines.policy.model_copy(update={"model": str(self.run.folder / "export" / which / "model.gguf"), "adapter": None})
 
     # ---- preferences -------------------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Loop:
             return {"pairs": card["pairs"], "outcomes": card["outcomes"]}
 
         parts = {
-            "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").model_dump(mode="json")),
+            "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
             "others": _digests("seeker", "judge"), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
@@ -257,7 +257,7 @@ class Loop:
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
         if arm not in REFERENCES:
             which = arm.removesuffix("+ses")
-            parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).model_dump(mode="json"))}  # type: ignore[arg-type]
+            parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
         if arm.endswith("+ses"):
             voices = _digests("profiler", "seeker_profile", "judge_profile")
             parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity(), "voices": voices}

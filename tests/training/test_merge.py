@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from usbrec.errors import ModelError
 from usbrec.training import ExportConfig, merge_gguf, merge_safetensors
 from usbrec.training.export import interleave, read_deltas
-from usbrec.training.loading import dequantise
+from usbrec.weights import dequantise
 
 IDS = torch.tensor([[5, 17, 80, 3, 44, 9]])
 

@@ -11,8 +11,8 @@ from usbrec import models
 from usbrec.engine import ChatMessage
 from usbrec.errors import ModelError
 from usbrec.training import ExportConfig, SftConfig, SftRow, merge_gguf, merge_safetensors, train_sft
-from usbrec.training.loading import dequantise
 from usbrec.training.parity import parity
+from usbrec.weights import dequantise
 
 SYSTEM = "You recommend films. Offer one film that suits the person, in one short sentence."
 WISHES = ["something scary", "a funny film for tonight", "an old western", "a space adventure", "a sad love story"]

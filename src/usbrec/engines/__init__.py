@@ -14,10 +14,20 @@ from usbrec.types import Frozen
 class EngineConfig(Frozen):
     """One engine of a recipe."""
 
-    kind: Literal["openvino", "openai", "scripted"] = "openvino"
-    """`openvino`: the embedded engine; `openai`: an OpenAI-compatible endpoint; `scripted`: a fake for tests and demos."""
+    kind: Literal["openvino", "openai", "transformers", "scripted"] = "openvino"
+    """`openvino`: the embedded engine; `openai`: an OpenAI-compatible endpoint; `transformers`: torch in this process, on a GPU or the CPU
+    (needs usbrec[train]); `scripted`: a fake for tests and demos."""
     model: str = "smollm2-135m-instruct"
-    """A known model or a path; for `openai`, the name that the endpoint knows."""
+    """A known model, a path or the id of a fetched hub model; for `openai`, the name that the endpoint knows."""
+    adapter: str | None = None
+    """Of `transformers`: the folder of a LoRA adapter in peft's format, trained on this model; null for none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of `transformers`: `auto` is the GPU where torch sees one."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of `transformers`: `auto` is bf16 on a GPU that computes in it, else fp32.  In 16 bits a reply may change with what else is in the
+    batch."""
+    max_batch: int | None = Field(default=None, ge=1)
+    """Most replies computed at once: of `transformers` (null: 64) and of the embedded engine (null: 256)."""
     precision: Literal["fast", "bf16", "exact"] = "fast"
     """Of the embedded engine.  `fast`: a reply may change with what else is in the batch; `exact`: float32, about twice the work,
     and a reply depends on its prompt and seed alone."""
@@ -26,7 +36,7 @@ class EngineConfig(Frozen):
     cache_gb: int = Field(default=2, ge=1)
     """Of the embedded engine: memory for attention keys and values, prefix cache included."""
     threads: int | None = Field(default=None, ge=1)
-    """Of the embedded engine; null for all cores."""
+    """Of the embedded engine (null: all cores) and of `transformers` (null: torch's own choice, for the whole process)."""
     base_url: str = "http://127.0.0.1:8000/v1"
     """Of an endpoint."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -47,6 +57,7 @@ class EngineConfig(Frozen):
         keys = {
             "openvino": ("kind", "model", "precision", "weights"),
             "openai": ("kind", "model", "base_url", "votes"),
+            "transformers": ("kind", "model", "adapter", "dtype"),
             "scripted": ("kind", "model", "replies"),
         }[self.kind]
         return self.model_dump(mode="json", include=set(keys))
@@ -76,11 +87,15 @@ def _engine(config: EngineConfig) -> Engine:
         from usbrec.engines.openai import OpenAIEngine, OpenAISettings
 
         return OpenAIEngine(OpenAISettings(**_shared(config, OpenAISettings)))
+    if config.kind == "transformers":
+        from usbrec.engines.transformers import TransformersEngine, TransformersSettings
+
+        return TransformersEngine(config.model, TransformersSettings(**_shared(config, TransformersSettings)))
     from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 
     return OpenVINOEngine(config.model, OpenVINOSettings(**_shared(config, OpenVINOSettings)))
 
 
 def _shared(config: EngineConfig, settings: type[Frozen]) -> dict[str, Any]:
-    """The fields that a config and an engine's settings have in common."""
-    return {key: value for key, value in config.model_dump().items() if key in settings.model_fields}
+    """The fields that a config and an engine's settings have in common; null leaves the engine's default."""
+    return {key: value for key, value in config.model_dump(exclude_none=True).items() if key in settings.model_fields}

@@ -191,7 +191,8 @@ def merge_safetensors(base: Path, adapter: Path, out: Path) -> Path:
     """
     import peft
 
-    from usbrec.training.loading import folder_of, load_tokenizer, load_weights
+    from usbrec.training.loading import load_tokenizer, load_weights
+    from usbrec.weights import folder_of
 
     place = folder_of(base)
     model = peft.PeftModel.from_pretrained(load_weights(place, "fp32"), str(adapter)).merge_and_unload()

@@ -22,10 +22,11 @@ from usbrec.errors import TrainingError
 from usbrec.progress import progress
 from usbrec.training import batches, checkpoints
 from usbrec.training.collapse import Health
-from usbrec.training.loading import ModelSource, Precision, folder_of, load_tokenizer, load_weights, precision_of
+from usbrec.training.loading import Precision, load_tokenizer, load_weights, precision_of
 from usbrec.training.rows import PairRow, SftRow
 from usbrec.training.settings import SftConfig, SimpoConfig, TrainingSettings, warn_settings
 from usbrec.types import Frozen
+from usbrec.weights import ModelSource, folder_of
 
 
 class TrainResult(Frozen):
