@@ -93,6 +93,11 @@ class Catalogue:
         """Director or star, as written -> ids of their items."""
         return _index((person, item.id) for item in self for person in (*item.directors, *item.stars))
 
+    @cached_property
+    def by_maker(self) -> dict[str, tuple[str, ...]]:
+        """Director, star or writer, as written -> ids of their items."""
+        return _index((person, item.id) for item in self for person in dict.fromkeys((*item.directors, *item.stars, *item.writers)))
+
     def comparable(self, a: str, b: str) -> bool:
         """METHOD 3: half of the genres in common (Jaccard), or a common director, or two common stars.  An item is not comparable with
         itself: that would be a hit."""

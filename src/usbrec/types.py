@@ -105,7 +105,7 @@ class Profile(Frozen):
     genres: tuple[str, ...] = ()
     """Genres the seeker asked for in words."""
     people: tuple[str, ...] = ()
-    """Directors and stars the seeker asked for in words."""
+    """Directors, stars and writers the seeker asked for in words."""
     mentioned: tuple[str, ...] = ()
     """Every catalogue id named so far by either side: none of these is a new offer."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
+from usbrec.catalogue import Catalogue
+from usbrec.linking import Linker
 from usbrec.roles.catalogue import Affinity, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
-from usbrec.types import Profile
+from usbrec.types import Item, Profile
 
 
 @pytest.mark.parametrize(
@@ -86,3 +88,12 @@ async def test_retriever_never_returns_what_was_named() -> None:
     retriever = Retriever(CATALOGUE, COOCCURRENCE, profiler, lambda p: Affinity(CATALOGUE, COOCCURRENCE, p))
     items = await retriever.items(dialogue("I liked Heat (1995) and Casino (1995)"), k=3)
     assert items[0] == "coll" and not {"heat", "casi"} & set(items) and len(items) == 3
+
+
+async def test_retriever_knows_what_the_people_asked_for_have_made() -> None:
+    world = Catalogue([*CATALOGUE, Item(id="rare", title="Rarely Seen", writers=("Ann Writer",)), Item(id="other", title="Others Seen")])
+    profiler = CatalogueProfiler(world, Linker(world))
+    retriever = Retriever(world, COOCCURRENCE, profiler, lambda p: Affinity(world, COOCCURRENCE, p), pool=2)
+    assert (await retriever.items(dialogue("Anything written by Ann Writer?"), k=3))[0] == "rare"
+    assert "rare" not in await retriever.items(dialogue("Rarely Seen by Ann Writer was good"), k=9)
+    assert "rare" not in await retriever.items(dialogue("I liked Heat (1995)"), k=9)

@@ -99,7 +99,7 @@ class CatalogueProfiler:
 
     @cached_property
     def _people(self) -> dict[str, str]:
-        return {person.lower(): person for person in self.catalogue.by_person if " " in person}
+        return {person.lower(): person for person in self.catalogue.by_maker if " " in person}
 
     async def profile(self, dialogue: Dialogue, *, seed: int) -> Profile:
         likes: dict[str, None] = {}
@@ -169,8 +169,8 @@ class Affinity:
     profile: Profile
     weight_together: float = 1.0
     weight_likeness: float = 1.0
-    weight_genres: float = 0.5
-    weight_people: float = 0.5
+    weight_genres: float = 2.0
+    weight_people: float = 4.0
 
     @cached_property
     def _together(self) -> dict[str, float]:
@@ -183,7 +183,8 @@ class Affinity:
 
     def __call__(self, item: str) -> float:
         entry, terms = self.catalogue[item], []
-        if self._best > 0:
+        wishes = self.profile.genres or self.profile.people
+        if self._best > 0 and (self.profile.likes or not wishes):  # without likes it is mere popularity: better than nothing, not than a wish
             terms.append((self.weight_together, min(1.0, self._together.get(item, 0.0) / self._best)))
         if self.profile.likes:
             likeness = [self.catalogue.likeness(item, liked) for liked in self.profile.likes]
@@ -229,7 +230,10 @@ class CatalogueProfileJudge:
 
 @dataclass(frozen=True)
 class Retriever:
-    """The unseen items that fit a dialogue best by `Affinity`: candidates to put before the model, or to search over."""
+    """The unseen items that fit a dialogue best by `Affinity`: candidates to put before the model, or to search over.
+
+    Out of the `pool` items that co-occur most with the liked ones (without any, the most popular), and all by the people asked for.
+    """
 
     catalogue: Catalogue
     cooccurrence: Cooccurrence
@@ -244,6 +248,7 @@ class Retriever:
 
     def for_profile(self, profile: Profile, *, k: int) -> list[str]:
         seen = {*profile.mentioned, *profile.dislikes}
-        pool = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
-        affinity = self.affinity_for(profile)
+        liked = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
+        made = [item for person in profile.people for item in self.catalogue.by_maker[person] if item not in seen]
+        pool, affinity = dict.fromkeys((*liked, *made)), self.affinity_for(profile)
         return sorted(pool, key=affinity, reverse=True)[:k]

@@ -68,7 +68,7 @@ class AffinitySettings(Settings):
     """Co-occurrence with the liked items in the training dialogues."""
     likeness: float = Field(default=1.0, ge=0)
     """Likeness of attributes to the liked items."""
-    genres: float = Field(default=0.5, ge=0)
+    genres: float = Field(default=2.0, ge=0)
     """Genres that the seeker asked for in words."""
-    people: float = Field(default=0.5, ge=0)
-    """Directors and stars that the seeker asked for in words."""
+    people: float = Field(default=4.0, ge=0)
+    """Directors, stars and writers that the seeker asked for in words."""
