@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -191,6 +191,8 @@ class Assembly:
             settings=settings,
             guided=guided,
             best_known=self._best_known if settings.judge == "catalogue" else None,
+            facts=self.facts,
+            reader=replace(recommender, max_tokens=1),
         )
 
     def _best_known(self, profile: Profile) -> float:

@@ -260,7 +260,8 @@ class Loop:
             parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
         if arm.endswith("+ses"):
             voices = _digests("profiler", "seeker_profile", "judge_profile")
-            parts |= {"search": recipe.search.model_dump(mode="json"), "affinity": self._affinity(), "voices": voices}
+            search = recipe.search.model_dump(mode="json", exclude={"speculate"})
+            parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:

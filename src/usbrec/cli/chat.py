@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from usbrec.roles import Recommender
+    from usbrec.search.speculate import Speculation
     from usbrec.types import SearchTrace
 
 
@@ -28,6 +29,8 @@ def chat(
 async def _talk(folder: Path, arm: str, show_search: bool, seed: int) -> None:
     from usbrec import config
     from usbrec.assemble import Engines
+    from usbrec.search import Search
+    from usbrec.search.speculate import Speculation
     from usbrec.seeds import seed_of
     from usbrec.stages import recommender_of
     from usbrec.types import Dialogue
@@ -35,15 +38,26 @@ async def _talk(folder: Path, arm: str, show_search: bool, seed: int) -> None:
     recipe = config.stored(folder)
     async with Engines() as engines:
         recommender: Recommender = recommender_of(folder, recipe, arm, engines)
+        ahead = Speculation(recommender) if isinstance(recommender, Search) and recommender.settings.speculate.guesses else None
         sys.stderr.write(f"{arm} of {folder}; an empty line ends the talk\n")
         dialogue = Dialogue()
-        while text := await _ask():
-            dialogue = dialogue.say("seeker", text)
-            reply = await recommender.reply(dialogue, seed=seed_of(seed, len(dialogue)))
-            dialogue = dialogue.say("recommender", reply.text)
-            if show_search and reply.search:
-                _show(reply.search)
-            typer.echo(reply.text)
+        try:
+            while text := await _ask():
+                dialogue = dialogue.say("seeker", text)
+                reply = await (ahead or recommender).reply(dialogue, seed=seed_of(seed, len(dialogue)))
+                dialogue = dialogue.say("recommender", reply.text)
+                if show_search and reply.search:
+                    _show(reply.search)
+                if show_search and ahead:
+                    sys.stderr.write(f"{'searched ahead, while you read and typed' if ahead.prefetched else 'not searched ahead'}\n")
+                typer.echo(reply.text)
+                if ahead:
+                    ahead.said(dialogue, reply, seed=seed_of(seed, len(dialogue) + 1))
+        finally:
+            if ahead:
+                await ahead.close()
+        if ahead and show_search:
+            _show_spent(ahead)
 
 
 async def _ask() -> str:
@@ -71,3 +85,10 @@ def _show(trace: SearchTrace) -> None:
     console.print(f"{trace.calls} calls, {trace.prompt_tokens} prompt and {trace.completion_tokens} generated tokens", style="dim")
     if trace.note:
         console.print(trace.note, style="yellow")
+
+
+def _show_spent(ahead: Speculation) -> None:
+    spent = ahead.spent
+    told = f"searched ahead: {spent.hits} hits, {spent.misses} misses; {spent.calls} calls, {spent.tokens} tokens"
+    told += f", of them {spent.wasted_calls} calls, {spent.wasted_tokens} tokens in vain"
+    sys.stderr.write(f"{told}; {spent.faults} faults{spent.note and ', the latest: '}{spent.note}\n")

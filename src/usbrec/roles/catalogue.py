@@ -184,7 +184,7 @@ class Affinity:
     def __call__(self, item: str) -> float:
         entry, terms = self.catalogue[item], []
         wishes = self.profile.genres or self.profile.people
-        if self._best > 0 and (self.profile.likes or not wishes):  # without likes it is mere popularity: better than nothing, not than a wish
+        if self._best > 0 and (self.profile.likes or not wishes):  # else it is mere popularity: no match for a wish
             terms.append((self.weight_together, min(1.0, self._together.get(item, 0.0) / self._best)))
         if self.profile.likes:
             likeness = [self.catalogue.likeness(item, liked) for liked in self.profile.likes]

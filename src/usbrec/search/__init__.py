@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 from usbrec.engines.metered import Meter, metering
 from usbrec.linking import Linker
-from usbrec.roles import GuidedSampler, ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SamplingRecommender
-from usbrec.search.settings import BudgetSettings, SearchSettings, Strategy
+from usbrec.roles import GuidedSampler, ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SampleReplies, SamplingRecommender
+from usbrec.search.settings import BudgetSettings, SearchSettings, SpeculateSettings, Strategy
 from usbrec.search.strategies import STRATEGIES
 from usbrec.search.tree import back_up, merge, trace
 from usbrec.search.work import Work
 from usbrec.types import Dialogue, Profile, SearchTrace
 
-__all__ = ["BudgetSettings", "Search", "SearchSettings", "Strategy", "back_up", "merge"]
+__all__ = ["BudgetSettings", "Search", "SearchSettings", "SpeculateSettings", "Strategy", "back_up", "merge"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class Search:
     """The judge's value of the best single item that the retriever knows, for `SearchSettings.enough`."""
     answer_anyway: bool = False
     """Bear an engine's faults as long as there is any candidate (a server's way); else they are raised, and the row is asked again."""
+    facts: Profiler | None = None
+    """Reads a profile without a model; `speculate` compares messages by it, and without it uses a guess only word for word."""
+    reader: SampleReplies | None = None
+    """The recommender, saying one token only: has a dialogue read into the engine's prefix cache, for `speculate`."""
+    meter: Meter | None = None
+    """Counts and bounds the one reply that is asked for, in place of a meter by the settings' budget; `speculate` sets it."""
 
     async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
         if len(dialogue.of("seeker")) < self.settings.from_turn or self.settings.strategy == "greedy":
@@ -61,7 +67,8 @@ class Search:
             EngineError: no candidate could be had; or, unless `answer_anyway`, any fault of an engine.
         """
         budget = self.settings.budget
-        work = Work(self, dialogue, seed, Meter(most_calls=budget.calls, most_tokens=budget.tokens), STRATEGIES[self.settings.strategy])
+        meter = self.meter or Meter(most_calls=budget.calls, most_tokens=budget.tokens)
+        work = Work(self, dialogue, seed, meter, STRATEGIES[self.settings.strategy])
         with metering(work.meter):
             await work.run()
         return self._trace(work)

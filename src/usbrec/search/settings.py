@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from usbrec.roles.settings import Settings
 
@@ -20,6 +20,20 @@ class BudgetSettings(Settings):
     """Prompt and generated tokens of all roles; a call that may go beyond (by its `max_tokens`) is not made."""
     calls: int | None = Field(default=None, ge=1)
     """Replies drawn and menus weighed, by all roles; n samples are n calls."""
+
+
+class SpeculateSettings(Settings):
+    """Searching ahead while a person reads and types (`usbrec chat`, a server); the stages of a run never do."""
+
+    guesses: int = Field(default=0, ge=0)
+    """So many of the seeker's likely answers are guessed by the internal seeker and searched ahead, one after the other; 0: off."""
+    use: Literal["exact", "profile"] = "exact"
+    """Which guess answers a message.  `exact`: one of the same words (case, punctuation and spacing aside) in which the same items, genres
+    and people are found; `profile`: also one of other words in which the same of them are found, at least one, and that has the same
+    negations and numbers: whatever else the message says is then not answered."""
+    budget: BudgetSettings = BudgetSettings()
+    """The most that may be spent ahead of one message; the reply's own budget is apart from it.  A search that this one cuts short is never
+    used; the first call is made whatever it costs."""
 
 
 class SearchSettings(Settings):
@@ -65,3 +79,13 @@ class SearchSettings(Settings):
     """Of an `llm` judge: exact scores, or votes."""
     votes: int = Field(default=10, ge=1)
     """Of an `llm` judge that votes; with `halving` they are spread over the rounds."""
+    speculate: SpeculateSettings = SpeculateSettings()
+    """Searching ahead of the next message, for people who talk with an arm; off by default."""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `speculate` where it is off: it changes no result, so the fingerprints of earlier runs stay what they were."""
+        values: dict[str, Any] = handler(self)
+        if self.speculate == SpeculateSettings():
+            values.pop("speculate", None)
+        return values
