@@ -15,7 +15,7 @@ LAYERS = (
     ("types", "errors", "seeds", "progress", "words"),
     ("jsonl", "engine", "prompts", "titles"),
     ("rowmap", "models", "catalogue"),
-    ("weights",),
+    ("weights", "chat_template"),
     ("engines", "linking", "cooccurrence"),
     ("doctor", "roles"),
     ("data", "conversation"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from usbrec import models
+from usbrec import chat_template, models
 from usbrec.engine import ChatMessage
 from usbrec.errors import ConfigError, EngineError, ModelError, Unsupported, first_line
 from usbrec.weights import folder_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16", "fp16"]
-_PROBE = "usbrec probe"
 
 
 def need_extra() -> None:
@@ -107,16 +106,9 @@ class TorchModel:
 
     def _ends(self) -> frozenset[int]:
         """The tokens that end a reply."""
-        chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": _PROBE}]
-        tail = self.tokenizer.apply_chat_template(chat, tokenize=False).rpartition(_PROBE)[2]
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        turn = next((token for token in self._ids(tail) if token in special), None)
         told = getattr(self.network.generation_config, "eos_token_id", None)
-        known = [turn, self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])]
+        known = [chat_template.end_of_turn(self.tokenizer), self.tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])]
         return frozenset(int(token) for token in known if token is not None)
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def prompt(self, messages: Sequence[ChatMessage], room: int) -> tuple[int, ...]:
         """A chat's tokens, ready for the assistant to speak.
@@ -127,8 +119,7 @@ class TorchModel:
         Raises:
             EngineError: prompt and reply are longer than the model's window.
         """
-        chat = [{"role": message.role, "content": message.content} for message in messages]
-        ids = tuple(self._ids(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)))
+        ids = tuple(chat_template.prompt(self.tokenizer, messages))
         if self.context and len(ids) + room > self.context:
             what = f"the prompt has {len(ids)} tokens and the reply may have {room}: more than the model's {self.context}"
             raise EngineError(what, fix="shorten the prompt or lower max_tokens")
@@ -140,7 +131,7 @@ class TorchModel:
         Raises:
             Unsupported: it is not one token.
         """
-        ids = self._ids(text)
+        ids = chat_template.tokens(self.tokenizer, text)
         if len(ids) != 1:
             raise Unsupported(f"the option {text!r} is {len(ids)} tokens for this model; each option must be one token")
         return ids[0]

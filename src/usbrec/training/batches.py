@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from usbrec import chat_template
 from usbrec.engine import ChatMessage
 from usbrec.errors import TrainingError
 from usbrec.seeds import rng_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WINDOW = 16  # batches that are sorted by length together: little padding, still a random order
-_PROBE = "usbrec probe"
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,19 @@ class ChatEncoder:
         self.end_of_turn = self._end_of_turn()
 
     def _end_of_turn(self) -> int:
-        """The token that closes an assistant's message: the first special token behind it, else the end of sequence."""
-        chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": _PROBE}]
-        tail = self.tokenizer.apply_chat_template(chat, tokenize=False).rpartition(_PROBE)[2]
-        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
-        found = next((token for token in self._ids(tail) if token in special), self.tokenizer.eos_token_id)
+        """The token that closes an assistant's message, else the end of sequence."""
+        closing = chat_template.end_of_turn(self.tokenizer)
+        found = self.tokenizer.eos_token_id if closing is None else closing
         if found is None:
             raise TrainingError("the model's chat template has no end-of-turn token", fix="use an instruction-tuned model")
         return int(found)
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return chat_template.tokens(self.tokenizer, text)
 
     def prompt(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The prompt's tokens, ready for the assistant to speak."""
-        chat = [{"role": message.role, "content": message.content} for message in messages]
-        return self._ids(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return chat_template.prompt(self.tokenizer, messages)
 
     def encode(self, row: SftRow | PairRow) -> Encoded | None:
         """The row's tokens; None for a row that must be dropped, which `counts` tells."""
