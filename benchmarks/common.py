@@ -13,7 +13,9 @@ from datetime import date
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from usbrec import config
 from usbrec.assemble import Assembly, Engines, World
@@ -25,6 +27,7 @@ from usbrec.stages import Loop, sample_rows
 from usbrec.types import Example
 
 OUT = Path("docs/experiments/benchmarks")
+Out = Annotated[Path, typer.Option(help="Where the table goes.")]
 _PACKAGES = ("usbrec", "openvino-genai", "torch", "transformers", "peft", "trl", "xllamacpp")
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 

@@ -35,7 +35,7 @@ def main(
     run: Annotated[Path, typer.Argument(help="A finished run: its prompts, and its RL model.")],
     prompts: Annotated[int, typer.Option(help="Different prompts, asked all at once.")] = 32,
     single: Annotated[int, typer.Option(help="Prompts asked one after the other.")] = 8,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
 ) -> None:
     """The embedded engine, transformers and llama.cpp on one GGUF file: tokens a second, alone and together."""
     asyncio.run(_main(common.Trained(run, "rl"), prompts, single, out))

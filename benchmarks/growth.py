@@ -57,7 +57,7 @@ class Parrot:
 
 def main(
     run: Annotated[Path, typer.Argument(help="A finished run: its data.")],
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
     most: Annotated[int, typer.Option(help="The largest catalogue, in titles.")] = TITLES[-1],
 ) -> None:
     """How the work grows with rows, candidates, depth and the catalogue."""

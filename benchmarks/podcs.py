@@ -28,7 +28,7 @@ def main(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     rows: Annotated[int, typer.Option(help="Training dialogues that we draw candidates for.")] = 300,
     reference_rows: Annotated[int, typer.Option(help="Those of the reference pattern, and of our LLM roles.")] = 60,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
 ) -> None:
     """Candidates for preference pairs: rows a minute."""
     asyncio.run(_main(common.Trained(run, "sft"), rows, reference_rows, out))

@@ -20,7 +20,7 @@ def main(
     arm: Annotated[str, typer.Option(help="Which of its models: base, sft or rl.")] = "rl",
     rows: Annotated[int, typer.Option(help="Rows of the validation split that everybody answers, two turns each.")] = 200,
     single: Annotated[int, typer.Option(help="Replies timed alone.")] = 30,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
 ) -> None:
     """Searched replies on the embedded engine: calls, tokens, seconds, rows a minute, quality."""
     asyncio.run(_main(common.Trained(run, arm), rows, single, out))

@@ -27,7 +27,7 @@ def main(
     reference_rows: Annotated[int, typer.Option(help="Rows that the reference pattern answers.")] = 20,
     single: Annotated[int, typer.Option(help="Replies timed alone.")] = 100,
     reference_single: Annotated[int, typer.Option(help="Replies of the reference pattern timed alone.")] = 20,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
 ) -> None:
     """Searched replies against an endpoint: 40 ms to the first token, 12 ms a token, unlimited parallel."""
     asyncio.run(_main(common.Trained(run, "base"), rows, reference_rows, single, reference_single, out))

@@ -30,7 +30,7 @@ def main(
     run: Annotated[Path, typer.Argument(help="A finished run: its data and its pairs.")],
     steps: Annotated[int, typer.Option(help="Optimiser steps of each training, of 8 rows.")] = 16,
     rounds: Annotated[int, typer.Option(help="How often everybody trains, in turn.")] = 2,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = common.OUT,
+    out: common.Out = common.OUT,
 ) -> None:
     """LoRA training: tokens a second, and the loss curves side by side."""
     trained = common.Trained(run, "sft")

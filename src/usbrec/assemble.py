@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -145,7 +146,7 @@ class Assembly:
     def affinity_for(self) -> AffinityFor:
         return affinity_for(self.world, self.recipe.affinity)
 
-    @property
+    @cached_property
     def retriever(self) -> Retriever:
         return Retriever(self.world.catalogue, self.world.cooccurrence, self.facts, self.affinity_for)
 

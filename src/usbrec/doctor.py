@@ -16,7 +16,7 @@ from typing import Literal
 
 from usbrec import models
 from usbrec.engine import ChatMessage, Sampling
-from usbrec.errors import UsbrecError
+from usbrec.errors import UsbrecError, first_line
 
 CORE = ("pydantic", "yaml", "typer", "rich", "openai", "httpx", "openvino_genai", "gguf", "numpy", "ahocorasick", "rapidfuzz", "bm25s",
         "scipy", "matplotlib", "jinja2", "platformdirs")  # fmt: skip
@@ -142,8 +142,9 @@ def in_torch() -> Check:
     try:
         torch.ones(1, device=device).sum().item()
     except RuntimeError as fault:
-        told = str(fault).strip().splitlines()[0]
-        return Check(name, "broken", f"{versions}: {device} does not compute ({told})", "mend the GPU's driver, or set device: cpu")
+        return Check(
+            name, "broken", f"{versions}: {device} does not compute ({first_line(fault)})", "mend the GPU's driver, or set device: cpu"
+        )
     place = torch.cuda.get_device_name() if device == "cuda" else "the CPU (no GPU seen)"
     return Check(name, "ok", f"{versions}, on {place} in {dtype_of('auto', device)}")
 

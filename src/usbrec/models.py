@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from usbrec.errors import ModelError, StorageError
+from usbrec.errors import ModelError, StorageError, first_line
 from usbrec.jsonl import write_json
 
 Say = Callable[[str], None]
@@ -256,7 +256,7 @@ def _hub(name: str, *, download: bool) -> ModelFiles:
         folder = snapshot_download(name, allow_patterns=patterns, local_files_only=not download)
     except Exception as fault:
         if download:
-            reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+            reason = first_line(fault)
             raise ModelError(
                 f"the hub did not deliver it ({reason})",
                 where=name,

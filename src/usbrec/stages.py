@@ -342,21 +342,20 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
     if settings.new_offers_only:
         usable = [e for e in usable if set(e.targets) - set(e.leaks)]
     chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
-    async with Engines() as engines:
-        retriever = Assembly(recipe, world, engines).retriever
-        rows = []
-        for example in chosen:
-            rng = rng_of(recipe.seed, "hints", example.key)
-            hints: list[str] = []
-            if rng.random() < voice.hint_share:
-                found = await retriever.items(example.dialogue, k=voice.hint_count)
-                fresh = [t for t in example.targets if t not in example.leaks][:2]
-                count = rng.randint(1, voice.hint_count)
-                listed = [*fresh, *(item for item in found if item not in fresh)][:count]
-                rng.shuffle(listed)
-                hints = [world.catalogue[item].name for item in listed]
-            messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
-            rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
+    retriever = Assembly(recipe, world, Engines()).retriever
+    rows = []
+    for example in chosen:
+        rng = rng_of(recipe.seed, "hints", example.key)
+        hints: list[str] = []
+        if rng.random() < voice.hint_share:
+            found = await retriever.items(example.dialogue, k=voice.hint_count)
+            fresh = [t for t in example.targets if t not in example.leaks][:2]
+            count = rng.randint(1, voice.hint_count)
+            listed = [*fresh, *(item for item in found if item not in fresh)][:count]
+            rng.shuffle(listed)
+            hints = [world.catalogue[item].name for item in listed]
+        messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
+        rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
     return rows
 
 

@@ -13,7 +13,8 @@ import pytest
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.engines import EngineConfig, connect
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
-from usbrec.engines.openvino_worker import gguf_number, overlap, reason_of
+from usbrec.engines.openvino_worker import gguf_number, reason_of
+from usbrec.engines.stops import overlap
 from usbrec.errors import EngineError, ModelError, Unsupported
 
 HELLO = (ChatMessage(role="user", content="I loved Heat. What should I watch tonight?"),)

@@ -23,9 +23,9 @@ from training.tiny_models import chat, make_tiny_model  # noqa: E402
 from usbrec import doctor, models  # noqa: E402
 from usbrec.engine import ChatMessage, Engine, Sampling  # noqa: E402
 from usbrec.engines import EngineConfig, connect  # noqa: E402
+from usbrec.engines.stops import settled  # noqa: E402
 from usbrec.engines.transformers import TransformersEngine, TransformersSettings  # noqa: E402
 from usbrec.engines.transformers_batch import Batch, Job, Row, draw, lots  # noqa: E402
-from usbrec.engines.transformers_worker import safe  # noqa: E402
 from usbrec.errors import ConfigError, EngineError, ModelError, Unsupported  # noqa: E402
 from usbrec.training import merge_safetensors  # noqa: E402
 from usbrec.weights import folder_of  # noqa: E402
@@ -429,5 +429,5 @@ def test_draws_follow_the_distribution_within_its_nucleus() -> None:
 
 
 def test_what_is_safe_to_pass_on() -> None:
-    assert safe(" and so <|e", ["<|end|>"]) == "and so" and safe("and so\ufffd", []) == "and so"
-    assert safe("and so\n\nUs", ["\nUser:", "\n\nUser:"]) == "and so" and safe("and", ["nothing"]) == "and"
+    assert settled(" and so <|e", ["<|end|>"]).strip() == "and so" and settled("and so\ufffd", []) == "and so"
+    assert settled("and so\n\nUs", ["\nUser:", "\n\nUser:"]) == "and so" and settled("and", ["nothing"]) == "and"

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from usbrec.engines.rendition import rendition
+from usbrec.engines.stops import cut, settled
 
 Line = dict[str, Any]
 BEAMS = (32, 256)
@@ -243,16 +244,13 @@ class Worker:
 
     def text_of(self, sample: Sample) -> tuple[str, bool]:
         """What was said, up to the first stop string; and whether there was one."""
-        text: str = self.tokenizer.decode(sample.ids)
-        ends = [at for stop in sample.stop if (at := text.find(stop)) >= 0]
-        return (text[: min(ends)], True) if ends else (text, False)
+        return cut(self.tokenizer.decode(sample.ids), sample.stop)
 
     def speak(self, job: Job) -> None:
         sample = job.running.get(0)
         if sample is None or not sample.ids:
             return
-        text = self.text_of(sample)[0].rstrip("\ufffd")
-        safe = text[: len(text) - max((overlap(text, stop) for stop in sample.stop), default=0)].lstrip()
+        safe = settled(self.text_of(sample)[0], sample.stop).lstrip()
         if len(safe) > len(job.said):
             job.said = safe
             self.say({"id": job.line["id"], "text": safe})
@@ -300,11 +298,6 @@ class Worker:
     def say(self, line: Line) -> None:
         self.spoke = time.monotonic()
         write(self.out, line)
-
-
-def overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` begin `stop`."""
-    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
 
 
 def reason_of(fault: Exception) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.stats import EngineStats
+from usbrec.engines.stops import cut
 from usbrec.errors import EngineError
 from usbrec.seeds import seed_of
 
@@ -67,12 +68,10 @@ class ScriptedEngine:
 
     def _complete(self, messages: Sequence[ChatMessage], sampling: Sampling, index: int) -> Completion:
         words = self._text(messages, sampling, index).split(" ")
-        text = " ".join(words[: sampling.max_tokens])
-        ends = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
-        cut = len(words) > sampling.max_tokens and not ends
+        text, stopped = cut(" ".join(words[: sampling.max_tokens]), sampling.stop)
         return Completion(
-            text=(text[: min(ends)] if ends else text).strip(),
-            finish="length" if cut else "stop",
+            text=text.strip(),
+            finish="length" if len(words) > sampling.max_tokens and not stopped else "stop",
             prompt_tokens=sum(len(message.content.split()) for message in messages),
             completion_tokens=min(len(words), sampling.max_tokens),
         )

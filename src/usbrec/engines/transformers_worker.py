@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from usbrec.engine import Choice, Completion
+from usbrec.engines.stops import cut, settled
 from usbrec.engines.transformers_batch import Batch, Job, Row, draw, lots, read
 from usbrec.engines.transformers_model import TorchModel
 from usbrec.errors import EngineError, EngineUnavailable, UsbrecError, first_line
@@ -187,28 +188,20 @@ def collect(model: TorchModel, row: Row) -> None:
     ended, full = row.said[-1] in model.ends, len(row.said) >= sampling.max_tokens
     if not (ended or full or sampling.stop or job.hear):
         return
-    text = model.text(row.said)
-    cuts = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
-    if not (ended or full or cuts):
+    text, stopped = cut(model.text(row.said), sampling.stop)
+    if not (ended or full or stopped):
         if job.hear:
-            job.hear(safe(text, sampling.stop))
+            job.hear(settled(text, sampling.stop).strip())
         return
     row.finished = True
     job.done[row.index] = Completion(
-        text=(text[: min(cuts)] if cuts else text).strip(),
-        finish="stop" if ended or cuts else "length",
+        text=text.strip(),
+        finish="stop" if ended or stopped else "length",
         prompt_tokens=len(row.prompt),
         completion_tokens=len(row.said),
     )
     if len(job.done) == len(job.seeds):
         job.succeed([job.done[at] for at in range(len(job.seeds))])
-
-
-def safe(text: str, stops: Sequence[str]) -> str:
-    """The part of an unfinished reply that stays, whatever comes: no half character, no begun stop string, no outer space."""
-    text = text.rstrip("\N{REPLACEMENT CHARACTER}")
-    held = max((size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size])), default=0)
-    return text[: len(text) - held].strip()
 
 
 def _memory_is_full(fault: Exception) -> bool:

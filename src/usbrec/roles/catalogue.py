@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Cooccurrence
@@ -247,8 +247,16 @@ class Retriever:
         return self.for_profile(profile, k=k)
 
     def for_profile(self, profile: Profile, *, k: int) -> list[str]:
+        """The same for a profile; one that was ranked lately is not ranked again."""
+        return self._ranked(profile)[:k]
+
+    @cached_property
+    def _ranked(self) -> Callable[[Profile], list[str]]:
+        return lru_cache(maxsize=256)(self._rank)
+
+    def _rank(self, profile: Profile) -> list[str]:
         seen = {*profile.mentioned, *profile.dislikes}
         liked = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
         made = [item for person in profile.people for item in self.catalogue.by_maker[person] if item not in seen]
         pool, affinity = dict.fromkeys((*liked, *made)), self.affinity_for(profile)
-        return sorted(pool, key=affinity, reverse=True)[:k]
+        return sorted(pool, key=affinity, reverse=True)
