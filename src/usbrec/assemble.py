@@ -121,7 +121,10 @@ class Assembly:
         engine = self._engine("judge")
 
         def llm(targets: tuple[str, ...]) -> LLMJudge:
-            return LLMJudge(engine, world.catalogue, targets, method=settings.method, votes=settings.votes, least_mass=settings.least_mass)
+            return LLMJudge(
+                engine, world.catalogue, targets,
+                method=settings.method, votes=settings.votes, least_mass=settings.least_mass, wording=settings.wording,
+            )  # fmt: skip
 
         return llm if settings.kind == "llm" else lambda targets: GroundedJudge(llm(targets), world.linker)
 

@@ -57,6 +57,17 @@ class Choice(Frozen):
     exact: bool = True
     """False: estimated from sampled votes, because the engine offers no log-probabilities."""
     note: str = ""
+    prompt_tokens: int = 0
+
+    @classmethod
+    def of(cls, shares: Sequence[float], *, exact: bool = True, note: str = "", prompt_tokens: int = 0) -> Choice:
+        """From each option's probability under the whole vocabulary (or its share of sampled votes)."""
+        mass = sum(shares)
+        if mass == 0:
+            even, told = (1 / len(shares),) * len(shares), "; ".join(filter(None, ("nothing fell on the menu", note)))
+            return cls(probabilities=even, mass=0.0, exact=False, note=told, prompt_tokens=prompt_tokens)
+        probabilities = tuple(share / mass for share in shares)
+        return cls(probabilities=probabilities, mass=min(mass, 1.0), exact=exact, note=note, prompt_tokens=prompt_tokens)
 
 
 @runtime_checkable

@@ -20,9 +20,10 @@ from usbrec.errors import ConfigError, UsbrecError
 from usbrec.evaluation.ieval import ARMS, Evaluation
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
-from usbrec.roles.llm import recommender_messages
+from usbrec.roles.llm import RUBRICS, recommender_messages
 from usbrec.rowmap import map_rows
 from usbrec.seeds import rng_of
+from usbrec.systems import System
 from usbrec.types import Dialogue, Example, Outcome, PreferencePair
 
 StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
@@ -39,6 +40,8 @@ class Loop:
     run: Run
     recipe: Recipe
     data_dir: Path | None
+    system: System | None = None
+    """Measured instead of the recipe's own arms: then nothing is trained."""
 
     async def through(self, last: StageName) -> None:
         """Runs every stage up to and including `last`, as far as it is not finished already."""
@@ -64,7 +67,7 @@ class Loop:
 
     def _trains(self, which: Which) -> bool:
         """Is this model trained here?  Not where an endpoint serves it, nor where no arm needs it."""
-        arms = self.recipe.evaluate.arms
+        arms = () if self.system else self.recipe.evaluate.arms
         needed = any(arm.startswith(("rl", "sft") if which == "sft" else "rl") for arm in arms)
         return needed and getattr(self.recipe.engines, which) is None
 
@@ -205,7 +208,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
-            "others": _digests("seeker", "judge"), "affinity": self._affinity() if settings.hinted else None,
+            "others": digests_of("seeker", *RUBRICS.values()), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
@@ -221,16 +224,24 @@ class Loop:
         recipe, settings = self.recipe, self.recipe.evaluate
         world = await asyncio.to_thread(self.world)
         examples = sample_rows(world.splits[settings.split], settings.rows, recipe.seed, "evaluate")
+        arms = (*REFERENCES, *settings.arms)
+        if self.system:
+            examples = self.system.examples(world, settings.split, examples)
+            arms = (self.system.arm, *REFERENCES)  # first, since it may not work
         if not examples:
             raise ConfigError(f"the {settings.split} split has no rows", where="evaluate.split")
+        if not any(example.reply and example.reply_whole for example in examples):
+            arms = tuple(arm for arm in arms if arm != "ceiling:human")  # the report says that it is missing
         done: dict[str, str] = {}
-        for arm in (*REFERENCES, *settings.arms):
+        for arm in arms:
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 done[arm] = await self._arm(arm, examples, Assembly(recipe, world, engines), marks)
         return str(sorted(done.items()))
 
     async def _arm(self, arm: str, examples: Sequence[Example], assembly: Assembly, marks: dict[str, str]) -> str:
         recipe, settings = self.recipe, self.recipe.evaluate
+        tested = self.system if self.system and arm == self.system.arm else None
+        at_once = (tested and tested.at_once) or recipe.engines.policy.concurrency
 
         async def work(folder: Path) -> dict[str, Any]:
             evaluation = Evaluation(
@@ -243,28 +254,35 @@ class Loop:
                 seed=recipe.seed,
             )
             rows = await map_rows(
-                examples, evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
+                examples, self.system.played(evaluation) if self.system else evaluation, path=folder / "outcomes.jsonl", kind=Outcome,
+                key=lambda e: e.key, row_key=lambda r: r.key,
                 failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=f"evaluate {arm}",
-                limit=recipe.engines.policy.concurrency, gauge=assembly.engines.gauge(),
+                limit=at_once, gauge=assembly.engines.gauge(),
             )  # fmt: skip
             failed = [row for row in rows if row.error]
             if len(failed) == len(rows):
                 raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=f"evaluate {arm}")
             return {"rows": len(rows), "failed": len(failed)}
 
-        others = _digests("seeker", "judge")
+        others = digests_of("seeker", *RUBRICS.values())
         parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
-        if arm not in REFERENCES:
+        if self.system and self.system.record:
+            parts |= self.system.record.imposed(settings.turns)
+        if tested:
+            parts |= self._voice(speaking=True) | {"system": tested.identity}
+        elif arm not in REFERENCES:
             which = arm.removesuffix("+ses")
             parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
         if arm.endswith("+ses"):
-            voices = _digests("profiler", "seeker_profile", "judge_profile")
+            voices = digests_of("profiler", "seeker_profile", "judge_profile")
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
+        if self.system and arm == self.system.arm:
+            return self.system.recommender_for(assembly)
         if arm in REFERENCES:
             return assembly.reference(arm)
         engine = assembly.engines.get(self.engine_of(arm.removesuffix("+ses")))  # type: ignore[arg-type]
@@ -291,7 +309,7 @@ class Loop:
     def _voice(self, *, speaking: bool = False) -> dict[str, Any]:
         """How the recommender speaks; training does not depend on `redraws`."""
         settings = self.recipe.recommender.model_dump(mode="json", exclude=set() if speaking else {"redraws"})
-        return {"recommender": settings, "prompts": _digests("recommender", "recommender_hints")}
+        return {"recommender": settings, "prompts": digests_of("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
         return self.recipe.affinity.model_dump(mode="json")
@@ -310,7 +328,8 @@ def needs_model(last: StageName) -> bool:
     return last != "prepare"
 
 
-def _digests(*names: str) -> dict[str, str]:
+def digests_of(*names: str) -> dict[str, str]:
+    """Digests of prompts, for fingerprints."""
     known = prompts.digests()
     return {name: known[name] for name in names}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from outcome_rows import ARMS, row, turn
 
-from usbrec.evaluation.compare import Comparison, compare, compare_all, in_order, leading, planned
+from usbrec.evaluation.compare import Comparison, compare, compare_all, corrected, in_order, leading, planned
 from usbrec.evaluation.metrics import METRICS
 from usbrec.evaluation.verdicts import scale, sentence, verdicts
 from usbrec.types import Outcome
@@ -54,7 +54,8 @@ def test_a_clear_difference_is_shown_and_its_opposite_too() -> None:
 def test_a_difference_that_the_noise_could_make_is_not_shown() -> None:
     found = difference([1, 0, 2, 0, 1, 0, 1, 2], [0, 1, 1, 0, 2, 0, 1, 1])
     assert found.standing == "not shown"
-    assert sentence(found).endswith("not shown.")
+    assert found.detectable is not None and found.detectable > abs(found.diff or 0.0)
+    assert sentence(found).endswith(f"not shown; to be found four times in five it would have to be {found.detectable:.3f}.")
 
 
 def test_unscored_rows_bound_the_difference_and_can_leave_it_undecided() -> None:
@@ -99,3 +100,49 @@ def test_verdicts_say_where_the_leading_arm_stands_against_the_collaborative_bas
     arms = {"rl+ses": rows("rl+ses", [0] * 40), "collaborative": rows("collaborative", [1] * 30 + [0] * 10)}
     said = verdicts(compare_all(arms, ["catalogue"]), ["catalogue"], "rl+ses")
     assert any("rl+ses - collaborative: -0.750" in line and "the opposite is shown: collaborative is better" in line for line in said)
+
+
+def test_a_family_is_one_question_of_one_metric_and_judge() -> None:
+    """Five of five at +1: p = 1/16 alone; as one of two in its family, 1/8; the search question has a family of its own."""
+    arms = {arm: rows(arm, values) for arm, values in {"base": [0] * 5, "sft": [1] * 5, "rl": [0] * 5, "rl+ses": [1] * 5}.items()}
+    found = {(c.a, c.b): c for c in compare_all(arms, ["j"]) if c.metric == "ieval"}
+    assert {(c.a, c.b) for c in found.values() if c.question == "training"} == {("sft", "base"), ("rl", "sft"), ("rl", "base")}
+    assert (found["sft", "base"].p, found["sft", "base"].p_holm) == (1 / 16, 3 / 16)
+    assert (found["rl", "base"].p, found["rl", "base"].p_holm) == (1.0, 1.0)
+    assert (found["rl+ses", "rl"].p, found["rl+ses", "rl"].p_holm) == (1 / 16, 1 / 16)
+
+
+def test_holm_can_take_away_what_one_test_alone_would_show() -> None:
+    """Differences +1 on 12 rows, -1 on 2 of 40: p = 2 (1 + 14 + 91) / 2^14 = .0129, so .0129 x 4 = .052 among four as good as it."""
+    alone = difference([1] * 12 + [0] * 28, [0] * 12 + [1] * 2 + [0] * 26)
+    assert alone.p == pytest.approx(0.0129, abs=0.003)
+    assert (alone.p_holm, alone.standing) == (alone.p, "shown")
+    four = corrected([alone.model_copy(update={"p": 0.0129, "p_holm": None}) for _ in range(4)])
+    assert [c.p_holm for c in four] == pytest.approx([0.0516] * 4)
+    assert {c.standing for c in four} == {"not shown"}
+    assert "Holm-corrected p = 0.0516" in sentence(four[0])
+    assert corrected(four) == four
+
+
+def test_comparisons_without_rows_count_in_no_family() -> None:
+    alone = difference([1] * 12 + [0] * 28, [0] * 40)
+    empty = compare(("rl", [row("a:1", turn(2))]), ("sft", [row("b:1", turn(0))]), "training", METRICS["ieval"], "catalogue", 0)
+    kept, nothing = corrected([alone, empty])
+    assert kept == alone
+    assert (nothing.p_holm, nothing.detectable, nothing.standing) == (None, None, "no rows")
+
+
+def test_the_detectable_difference_is_that_of_holms_strictest_step() -> None:
+    """Differences 1, 0, 1, 0, ... on 40 rows: sd .50637, standard error .080064; z(.975) + z(.8) = 2.8016, z(.9875) + z(.8) = 3.0830."""
+    alone = difference([1, 0] * 20, [0] * 40)
+    assert alone.error == pytest.approx(0.080064, abs=1e-6)
+    assert alone.detectable == pytest.approx(2.8016 * 0.080064, abs=1e-5)
+    assert corrected([alone, alone])[0].detectable == pytest.approx(3.0830 * 0.080064, abs=1e-5)
+    assert difference([1] * 40, [0] * 40).detectable is None
+
+
+def test_a_comparison_of_an_older_report_still_loads() -> None:
+    found = difference([2] * 30 + [0] * 10, [0] * 40)
+    old = Comparison.model_validate(found.model_dump(exclude={"p_holm", "error", "detectable"}))
+    assert (old.p_holm, old.error, old.detectable) == (None, None, None)
+    assert "not corrected" in sentence(old)

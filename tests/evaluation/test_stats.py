@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usbrec.evaluation.stats import mean_interval, paired_difference, unseen_share
+from usbrec.evaluation.stats import holm, mean_interval, paired_difference, unseen_share
 
 
 def test_no_row_has_no_mean_and_one_row_no_interval() -> None:
@@ -126,3 +126,18 @@ def test_the_permutation_test_rejects_a_true_null_about_one_time_in_twenty() -> 
         p = paired_difference(a, b, trial).p
         rejected += p is not None and p < 0.05
     assert rejected <= 11
+
+
+def test_holm_by_hand() -> None:
+    """Sorted: 4 x .005 = .02, 3 x .01 = .03, 2 x .03 = .06, and .04 may not fall below that .06."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_holm_keeps_the_chance_of_any_false_finding_where_single_tests_do_not() -> None:
+    """Five true nulls: some p below .05 with chance 1 - .95^5 = .226, some corrected one with 1 - .99^5 = .049."""
+    families = np.random.default_rng(5).uniform(size=(4000, 5))
+    assert np.mean(families.min(axis=1) < 0.05) == pytest.approx(0.226, abs=0.02)
+    assert np.mean([min(holm(list(family))) < 0.05 for family in families]) == pytest.approx(0.049, abs=0.01)

@@ -14,6 +14,7 @@ from tiny_models import chat, pair_rows, sft_config, sft_rows, simpo_config
 from usbrec.errors import CollapseError, TrainingError
 from usbrec.training import SftRow, train, train_sft, train_simpo, warn_settings
 from usbrec.training.batches import ChatEncoder, collate, encode
+from usbrec.training.checkpoints import all_kept
 from usbrec.training.collapse import Health, faults, repetition
 from usbrec.training.loading import load_tokenizer, load_weights
 from usbrec.training.objective import reply_log_probabilities
@@ -48,6 +49,15 @@ def test_sft_learns_logs_and_leaves_only_what_is_needed(sft):
     assert [row["step"] for row in rows if "held_out_chosen_logp" in row] == [0, 10, 20, 24]
     assert not list(out.glob("checkpoint-*"))
     assert json.loads((out / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "model"
+
+
+def test_adapters_of_steps_are_kept(tiny, tmp_path):
+    result = train_sft(sft_rows(8), [], sft_config(epochs=1, batch_size=2, keep_every=2), tiny, tmp_path)
+    kept = all_kept(tmp_path)
+    assert result.steps == 4 and list(kept) == [2, 4]
+    second, fourth, final = (load_file(folder / "adapter_model.safetensors") for folder in (kept[2], kept[4], result.adapter))
+    assert all(torch.equal(fourth[name], final[name]) for name in final)
+    assert any(not torch.equal(second[name], final[name]) for name in final)
 
 
 def test_a_finished_run_is_not_done_again(sft, tiny):
@@ -126,6 +136,14 @@ def test_accumulation_gives_the_same_steps_as_one_large_batch(tiny, tmp_path):
     small = train_sft(rows, [], sft_config(batch_size=4, accumulation=2, epochs=2), tiny, tmp_path / "small")
     a, b = (load_file(result.adapter / "adapter_model.safetensors") for result in (large, small))
     assert all(torch.allclose(a[name], b[name], atol=2e-4) for name in a)
+
+
+def test_the_chosen_loss_is_sft_on_the_chosen_replies(tiny, tmp_path):
+    pairs = pair_rows(4)
+    alone = [SftRow(key=pair.key, messages=pair.messages, reply=pair.chosen) for pair in pairs]
+    chosen = train_simpo(pairs, [], simpo_config(loss="chosen", batch_size=4, epochs=1), tiny, None, tmp_path / "chosen")
+    sft = train_sft(alone, [], sft_config(batch_size=4, epochs=1), tiny, tmp_path / "sft")
+    assert chosen.first_loss == pytest.approx(sft.first_loss, abs=1e-4)
 
 
 def test_simpo_equals_trl(tiny, tmp_path):

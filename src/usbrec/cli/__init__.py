@@ -13,7 +13,7 @@ import traceback
 
 import typer
 
-from usbrec.cli import chat, data, doctor, model, run, status
+from usbrec.cli import chat, compare, data, doctor, evaluate, experiment, judge, model, rescore, run, status
 
 app = typer.Typer(
     name="usbrec",
@@ -26,10 +26,15 @@ app = typer.Typer(
 app.command()(run.run)
 for _stage in run.STAGE_COMMANDS:
     app.command(name=_stage.__name__)(_stage)
+app.command()(evaluate.evaluate)
 app.command()(status.status)
 app.command()(run.report)
+app.command()(rescore.rescore)
+app.command(cls=compare.SeveralAgainst)(compare.compare)
+app.command()(experiment.experiment)
 app.command()(chat.chat)
 app.add_typer(data.app, name="data")
+app.add_typer(judge.app, name="judge")
 app.add_typer(model.app, name="model")
 app.command()(doctor.doctor)
 

@@ -1,4 +1,4 @@
-"""`usbrec data`: import, get, check and show data sets."""
+"""`usbrec data`: import, get, check and show data sets; `leaks` has a file of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from usbrec.cli.leaks import leaks, marked
 
 app = typer.Typer(no_args_is_help=True, help="Import, fetch, check and show data sets.")
 
@@ -88,20 +90,21 @@ def check(
     json_: Json = False,
 ) -> None:
     """Check a prepared folder, or a data set's own files; exit 1 when there are faults."""
-    from usbrec.data import checking, opendialkg, redial
+    from usbrec.data import checking, opendialkg, opendialkg_raw, redial
     from usbrec.errors import DataError
 
     if (folder / "catalogue.jsonl").exists():
         findings = checking.check_prepared(folder)
+    elif (folder / opendialkg_raw.FILES[0]).exists():
+        findings = checking.check_corpus("opendialkg", opendialkg.read(folder))
     elif (folder / "id2info.json").exists():
         films = "opendialkg" if _has_year(folder / "id2info.json") else "redial"
         findings = checking.check_corpus(films, (opendialkg if films == "opendialkg" else redial).read(folder))
     elif (folder / "train_data.jsonl").exists():
         findings = checking.check_corpus("redial", redial.read(folder))
     else:
-        raise DataError(
-            "there is neither catalogue.jsonl nor id2info.json nor train_data.jsonl", where=str(folder), fix="give a data folder"
-        )
+        names = "catalogue.jsonl, id2info.json, train_data.jsonl, opendialkg.csv"
+        raise DataError(f"there is none of {names}", where=str(folder), fix="give a data folder")
     if json_:
         linking = {name: quality.as_card() for name, quality in findings.linking.items()}
         result = {"kind": findings.kind, "faults": findings.faults, "splits": findings.splits, "linking": linking}
@@ -142,21 +145,15 @@ def show(
         raise DataError(f"there is no row '{key}' in {split}", where=str(folder), fix="leave --key out to see the first rows")
     linker, console = Linker(prepared.catalogue), Console(highlight=False)
     for row in rows[:count]:
-        leaks = f", already named: {len(row.leaks)}" if row.leaks else ""
-        console.rule(f"{row.key}{leaks}", align="left")
+        named = f", already named: {len(row.leaks)}" if row.leaks else ""
+        console.rule(f"{row.key}{named}", align="left")
         for message in row.dialogue.messages:
-            console.print(f"{message.side:>11}:", _marked(message.text, row.targets, linker))
-        console.print("human reply:", _marked(row.reply or "(missing or cut)", row.targets, linker))
+            console.print(f"{message.side:>11}:", marked(message.text, row.targets, linker))
+        console.print("human reply:", marked(row.reply or "(missing or cut)", row.targets, linker))
         console.print("    targets:", "; ".join(prepared.catalogue[target].name for target in row.targets))
 
 
-def _marked(text: str, targets: tuple[str, ...], linker: Any) -> Any:
-    from rich.text import Text
-
-    marked = Text(text)
-    for mention in linker.mentions(text):
-        marked.stylize("bold reverse" if mention.item in targets else "underline", mention.start, mention.end)
-    return marked
+app.command()(leaks)
 
 
 def _table(counts: dict[str, dict[str, Any]]) -> None:

@@ -45,11 +45,12 @@ def run(
     if check:
         typer.echo(loaded.model_dump_json(indent=2) if json_ else f"{recipe}: a valid recipe, '{loaded.name}'")
         return
-    folder = _go(recipe, "report", out, data_dir, set_)
-    _print_report(folder, json_)
+    folder = go(recipe, "report", out, data_dir, set_)
+    print_report(folder, json_)
 
 
-def _go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, set_: list[str] | None) -> Path:
+def go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, set_: list[str] | None) -> Path:
+    """Runs a recipe up to a stage; returns the run folder."""
     import asyncio
 
     from usbrec import config, pipeline
@@ -62,7 +63,8 @@ def _go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, 
     return folder
 
 
-def _print_report(folder: Path, as_json: bool) -> None:
+def print_report(folder: Path, as_json: bool) -> None:
+    """The table of the arms and where the page lies, or the report as JSON."""
     from rich.console import Console
 
     from usbrec.evaluation import report, tables
@@ -76,7 +78,7 @@ def _print_report(folder: Path, as_json: bool) -> None:
 
 def _stage_command(stage: StageName, about: str) -> Callable[..., None]:
     def command(recipe: RecipePath, out: Out = None, data_dir: DataDir = None, set_: Set = None) -> None:
-        folder = _go(recipe, stage, out, data_dir, set_)
+        folder = go(recipe, stage, out, data_dir, set_)
         typer.echo(str(folder))
 
     command.__name__, command.__doc__ = stage, about
@@ -89,7 +91,6 @@ STAGE_COMMANDS = [
     _stage_command("prefer", "Build the preference dataset, PODCS (and what it needs)."),
     _stage_command("simpo", "Train on the preferences with SimPO (and what it needs)."),
     _stage_command("export", "Merge the trained adapter into the base model's GGUF (and what it needs)."),
-    _stage_command("evaluate", "Play and judge the arms (and what they need)."),
 ]
 
 
@@ -103,10 +104,9 @@ def report(
     """Write the report of a run folder anew and print its table."""
     from usbrec import config, pipeline
     from usbrec.evaluation import report as reports
-    from usbrec.stages import judge_names
 
-    loaded = config.stored(folder)
+    config.stored(folder)  # or it is no run folder
     with pipeline.opened(folder, say):
-        built = reports.build(folder, judge_names(loaded))
+        built = reports.build(folder)
         reports.write(folder, built, include_dialogues=dialogues)
-    _print_report(folder, json_)
+    print_report(folder, json_)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from usbrec import __version__
 from usbrec.cooccurrence import Likes
-from usbrec.data import custom, opendialkg, redial, redial_raw
+from usbrec.data import custom, opendialkg, opendialkg_raw, redial, redial_raw
 from usbrec.data.corpus import Corpus, find_folder
 from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
 from usbrec.data.quality import measure_rows
@@ -31,9 +31,11 @@ class DataConfig(Frozen):
     """Which data, and how it is split."""
 
     kind: Literal["demo", "redial", "opendialkg", "custom"] = "demo"
-    """`demo`: the bundled world; `redial`, `opendialkg`: iEvaLM's processed files; `custom`: a folder in this package's own format."""
+    """`demo`: the bundled world; `redial`, `opendialkg`: their authors' files (where these lie there) or iEvaLM's processed ones;
+    `custom`: a folder in this package's own format."""
     split: Literal["official", "dialogue"] = "official"
-    """`official`: as published; `dialogue`: all rows split anew, 80/10/10 by dialogue (OpenDialKG's own split is by row and leaks)."""
+    """`official`: as published, where a split is (else drawn by dialogue); `dialogue`: all rows split anew, 80/10/10 by dialogue (the
+    split of OpenDialKG's processed files is by row and leaks)."""
     train_rows: int | None = Field(default=None, gt=0)
     """At most so many training rows, drawn by key; none: all.  The likes of all training dialogues stay."""
     valid_rows: int | None = Field(default=None, gt=0)
@@ -78,7 +80,8 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
         whole.update("".join([*world_files("films", ".jsonl").values(), *world_files("phrases", ".txt").values()]).encode())
     else:
         folder = custom.folder_of(data_dir) if config.kind == "custom" else _folder(config.kind, data_dir)
-        for path in sorted(folder.glob("*.json*")):
+        published = (folder / name for name in opendialkg_raw.FILES if config.kind == "opendialkg" and (folder / name).exists())
+        for path in sorted((*folder.glob("*.json*"), *published)):
             whole.update(path.name.encode())
             with path.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
@@ -86,8 +89,9 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
 
 
 def _folder(kind: str, data_dir: Path | None) -> Path:
+    published = (redial_raw if kind == "redial" else opendialkg_raw).FILES[0]
     for each in (data_dir / kind, data_dir) if data_dir else ():
-        if (each / redial_raw.FILES[0]).exists():
+        if (each / published).exists():
             return each
     return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
 

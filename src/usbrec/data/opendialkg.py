@@ -1,11 +1,12 @@
-"""OpenDialKG (Moon et al., ACL 2019; CC BY-NC 4.0: not for commercial use) in the processed form of iEvaLM-CRS (MIT).
+"""OpenDialKG (Moon et al., ACL 2019; CC BY-NC 4.0: not for commercial use) in the processed form of iEvaLM-CRS (MIT), or as published
+(`opendialkg_raw`).
 
-Titles carry no year, and its targets are string matches: "Drama" and "War" come from genre words, "2012" from years, "Up" from "look it
-up".  A target that is a genre word or a number is dropped; so is a one-word title of common words that the reply does not write as a title
-(the rules of `usbrec.linking`).  Genres are free tags, among them countries, languages, persons and ids: they are mapped to plain
-genres, and what is no genre is dropped.
+In the processed form titles carry no year, and targets are string matches: "Drama" and "War" come from genre words, "2012" from years,
+"Up" from "look it up".  A target that is a genre word or a number is dropped; so is a one-word title of common words that the reply does
+not write as a title (the rules of `usbrec.linking`).  Genres are free tags in both forms, among them countries, languages, persons and
+ids: they are mapped to plain genres, and what is no genre is dropped.
 
-The official split is by row, so that half of the test dialogues have rows in train: `split: dialogue` splits anew.
+Its split is by row, so that half of the test dialogues have rows in train: `split: dialogue` splits anew.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from usbrec.catalogue import Catalogue
+from usbrec.data import opendialkg_raw
 from usbrec.data.corpus import Corpus, digests, find_folder, read_info
 from usbrec.data.rows import Reading, read_rows
 from usbrec.linking import COMMON, GENERIC, Linker
 from usbrec.titles import clean, key_of
 from usbrec.types import Item
 
-LICENCE = "OpenDialKG: CC BY-NC 4.0, not for commercial use (Moon et al., ACL 2019); processed splits: iEvaLM-CRS, MIT"
+AUTHORS = "OpenDialKG: CC BY-NC 4.0, not for commercial use (Moon et al., ACL 2019)"
+LICENCE = f"{AUTHORS}; processed splits: iEvaLM-CRS, MIT"
 FILES = ("train.jsonl", "valid.jsonl", "test.jsonl", "id2info.json")
 
 _GENRES = {
@@ -65,6 +68,9 @@ def read(data_dir: Path | None) -> Corpus:
     Raises:
         DataError: a file is missing or broken.
     """
+    for each in (data_dir / "opendialkg", data_dir) if data_dir else ():
+        if (each / opendialkg_raw.FILES[0]).exists():
+            return opendialkg_raw.read(each, AUTHORS, _item)
     folder = find_folder("opendialkg", data_dir, FILES)
     counts: Counter[str] = Counter()
     items = [_item(key, entry, counts) for key, entry in read_info(folder / "id2info.json").items()]

@@ -240,7 +240,9 @@ class LedgerEngine:
         if (found := self.ledger.find(row["key"])) is not None:
             self.hits += 1
             return Choice.model_validate_json(found)
-        return await self._ask(row, lambda: self.inner.choose(messages, options), Choice.model_dump_json, lambda choice: (0, 0))
+        return await self._ask(
+            row, lambda: self.inner.choose(messages, options), Choice.model_dump_json, lambda choice: (choice.prompt_tokens, 0)
+        )
 
     async def close(self) -> None:
         try:

@@ -128,7 +128,7 @@ class MeteredEngine:
             return await self.engine.choose(messages, options)
         with meter.spending(1, messages, 1):
             choice = await self.engine.choose(messages, options)
-        meter.prompt_tokens += prompt_size(messages)  # an estimate: a choice does not tell
+        meter.prompt_tokens += choice.prompt_tokens or prompt_size(messages)  # votes over an endpoint do not tell
         meter.completion_tokens += 1
         return choice
 

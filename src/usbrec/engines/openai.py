@@ -146,7 +146,8 @@ class OpenAIEngine:
                 shares[word] += math.exp(entry.logprob)
         missing = [option for option, share in shares.items() if share == 0]
         note = f"not among the {len(content[0].top_logprobs)} most probable tokens, counted as 0: {', '.join(missing)}" if missing else ""
-        return _choice([shares[option] for option in options], exact=not missing, note=note)
+        prompt_tokens = answer.usage.prompt_tokens if answer.usage else 0
+        return Choice.of([shares[option] for option in options], exact=not missing, note=note, prompt_tokens=prompt_tokens)
 
     async def _by_votes(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         seed = seed_of("votes", *(f"{m.role}:{m.content}" for m in messages))
@@ -156,7 +157,7 @@ class OpenAIEngine:
         counts = [votes.count(index) / len(votes) for index in range(len(options))]
         unread = votes.count(None)
         note = f"estimated from {len(votes)} votes, {unread} of them unreadable: the endpoint offers no log-probabilities"
-        return _choice(counts, exact=False, note=note)
+        return Choice.of(counts, exact=False, note=note, prompt_tokens=sum(completion.prompt_tokens for completion in completions))
 
     # ---- requests --------------------------------------------------------------------------------------------------------------
 
@@ -184,7 +185,7 @@ class OpenAIEngine:
     async def _call(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         async def whole() -> Any:
             answer = await ask()
-            _check(answer)
+            _check(answer, self.settings.base_url)
             return answer
 
         async with self._slots:
@@ -264,21 +265,17 @@ def read_vote(text: str, options: Sequence[str]) -> int | None:
     return None
 
 
-def _choice(shares: list[float], *, exact: bool, note: str) -> Choice:
-    mass = sum(shares)
-    if mass == 0:
-        even = tuple(1 / len(shares) for _ in shares)
-        return Choice(probabilities=even, mass=0.0, exact=False, note=f"nothing fell on the menu; {note}")
-    return Choice(probabilities=tuple(share / mass for share in shares), mass=min(mass, 1.0), exact=exact, note=note)
-
-
-def _check(answer: Any) -> None:
+def _check(answer: Any, where: str) -> None:
+    fix = "check that base_url is that of an OpenAI-compatible server and ends in /v1"
+    if isinstance(answer, str):
+        kind = "an HTML page" if answer.lstrip().startswith("<") else "plain text"
+        raise EngineReply(f"the answer is {kind}, no chat completion", where=where, fix=fix)
     choices = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices:
-        raise EngineReply("the answer has no choices", fix="check that base_url is that of an OpenAI-compatible server and ends in /v1")
+        raise EngineReply("the answer has no choices", where=where, fix=fix)
     for choice in choices:
         if choice.message is None or not isinstance(choice.message.content, str):
-            raise EngineReply("the answer's message has no text")
+            raise EngineReply("the answer's message has no text", where=where)
 
 
 def _completions(answer: Any) -> list[Completion]:

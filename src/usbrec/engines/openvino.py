@@ -138,9 +138,8 @@ class OpenVINOEngine:
         choice = answer["choice"]
         self.stats.prompt_tokens += choice["prompt_tokens"]
         shares = [math.exp(value) for value in choice["logprobs"]]
-        mass = sum(shares)
         note = "" if choice["exact"] else "an option is not among the most probable tokens: its probability is an upper bound"
-        return Choice(probabilities=tuple(s / mass for s in shares), mass=min(mass, 1.0), exact=choice["exact"], note=note)
+        return Choice.of(shares, exact=choice["exact"], note=note, prompt_tokens=choice["prompt_tokens"])
 
     async def close(self) -> None:
         self._closed = True

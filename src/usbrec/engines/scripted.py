@@ -52,10 +52,9 @@ class ScriptedEngine:
     async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         with self._call(messages):
             weights = self.weights(messages, options) if self.weights else [1 / len(options)] * len(options)
-        mass = sum(weights)
-        if len(weights) != len(options) or not 0 < mass <= 1 + 1e-9:
+        if len(weights) != len(options) or not 0 < sum(weights) <= 1 + 1e-9:
             raise EngineError("the script's weights must be one per option, with a sum above 0 and at most 1", where=self.name)
-        return Choice(probabilities=tuple(weight / mass for weight in weights), mass=min(mass, 1.0))
+        return Choice.of(weights, prompt_tokens=_words(messages))
 
     async def close(self) -> None:
         self.closed = True
@@ -72,7 +71,7 @@ class ScriptedEngine:
         return Completion(
             text=text.strip(),
             finish="length" if len(words) > sampling.max_tokens and not stopped else "stop",
-            prompt_tokens=sum(len(message.content.split()) for message in messages),
+            prompt_tokens=_words(messages),
             completion_tokens=min(len(words), sampling.max_tokens),
         )
 
@@ -83,3 +82,8 @@ class ScriptedEngine:
             return self.script[0]
         prompt = "\x1e".join(f"{message.role}\x1f{message.content}" for message in messages)
         return self.script[seed_of(prompt, sampling.seed, index) % len(self.script)]
+
+
+def _words(messages: Sequence[ChatMessage]) -> int:
+    """Stands for the tokens of a prompt."""
+    return sum(len(message.content.split()) for message in messages)

@@ -126,10 +126,9 @@ class TransformersEngine:
         if not options:
             raise EngineError("a choice needs at least one option", where=self.name)
         answer = await self._ask(Job(messages, Sampling(), options=tuple(options)))
-        assert isinstance(answer, tuple)
-        choice, prompt_tokens = answer
-        self.stats.prompt_tokens += prompt_tokens
-        return choice
+        assert isinstance(answer, Choice)
+        self.stats.prompt_tokens += answer.prompt_tokens
+        return answer
 
     async def close(self) -> None:
         self._closed = True

@@ -22,7 +22,7 @@ from usbrec.errors import UsbrecError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Answer = list[Completion] | tuple[Choice, int]
+Answer = list[Completion] | Choice
 _READ = 16384
 """Most tokens of prompts, padding included, that are read at once; a longer prompt is read alone."""
 _SHORTEST = 0.75

@@ -174,12 +174,9 @@ def weigh(rows: Sequence[Row], logits: Tensor) -> None:
     """Answers choices out of the logits [b, vocabulary] of the reply's first token."""
     logprobs = logits.log_softmax(-1)
     for at, row in enumerate(rows):
-        chosen = logprobs[at, list(row.options)].tolist()
-        best = max(chosen)
-        shares = [math.exp(value - best) for value in chosen]
-        choice = Choice(probabilities=tuple(share / sum(shares) for share in shares), mass=min(math.exp(best) * sum(shares), 1.0))
+        shares = [math.exp(value) for value in logprobs[at, list(row.options)].tolist()]
         row.finished = True
-        row.job.succeed((choice, len(row.prompt)))
+        row.job.succeed(Choice.of(shares, prompt_tokens=len(row.prompt)))
 
 
 def collect(model: TorchModel, row: Row) -> None:

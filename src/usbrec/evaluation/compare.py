@@ -4,18 +4,23 @@ Which differences are taken is fixed before any score is seen (`planned`): what 
 arm stands against the baselines, and what lies between floors and ceiling, that is, whether the judge can tell anything at all.  `a` is
 the side expected to be better.
 
-A difference is *shown* when its 95% interval lies wholly above 0 and its permutation p-value is below 0.05, and when no verdict on the
-unscored rows could take it away (`worst` > 0).  p-values are not corrected for the number of comparisons; the report says how many there
-are.
+A difference is *shown* when its 95% interval lies wholly above 0 and its Holm-corrected permutation p-value is below 0.05, and when no
+verdict on the unscored rows could take it away (`worst` > 0).
+
+The *family* that Holm corrects over is what one claim is chosen from: the differences of one metric and judge within one `Question`.
+"Training helps" may pick any of the training differences, so these share the 5%; whether search helps is another claim with its own.
+Metrics and judges are read side by side, not picked from: the report's headline is named before any score is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, dialogue_of, row_values
-from usbrec.evaluation.stats import CONFIDENCE, paired_difference
+from usbrec.evaluation.power import ALPHA, smallest_detectable, standard_error
+from usbrec.evaluation.repeats import Pooled, pooled_difference
+from usbrec.evaluation.stats import holm
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen, Outcome
 
@@ -26,13 +31,16 @@ COMPARED = (
     "ieval", "ieval-unleaked", "recall@1", "recall@1-interactive", "recall@1-unleaked", "recall@1-interactive-unleaked",
 )  # fmt: skip
 
-Question = Literal["training", "search", "baselines", "scale"]
+Question = Literal["training", "search", "baselines", "scale", "runs"]
 QUESTIONS: dict[Question, str] = {
     "training": "What training adds",
     "search": "What search adds",
     "baselines": "Against the baselines and the ceiling",
     "scale": "Can the judge tell? Ceiling against floors",
+    "runs": "Run against run",
 }
+Values = Mapping[str, float | None]
+"""Row key -> the row's value in one metric, None where it has none."""
 Standing = Literal["shown", "not shown", "opposite shown", "undecided", "no rows"]
 
 
@@ -48,6 +56,12 @@ class Comparison(Frozen):
     low: float | None
     high: float | None
     p: float | None
+    p_holm: float | None = None
+    """`p` corrected over its family; None without rows."""
+    error: float | None = None
+    """The standard error of `diff`, clustered by dialogue; None where it is unknown."""
+    detectable: float | None = None
+    """The smallest true difference that these rows show four times in five, at Holm's strictest step in this family."""
     rows: int
     clusters: int
     unpaired: int = 0
@@ -103,18 +117,24 @@ def leading(arms: Sequence[str]) -> str | None:
 
 
 def compare_all(outcomes: Mapping[str, Sequence[Outcome]], judges: Sequence[str], *, seed: int = 0) -> list[Comparison]:
-    """Every planned pair, for every compared metric and judge; without-leaks and any-turn metrics only where they can differ."""
-    leaks = any(o.leaks for rows in outcomes.values() for o in rows)
-    long = any(len(o.turns) > 1 for rows in outcomes.values() for o in rows)
-    metrics = [METRICS[name] for name in COMPARED if (leaks or not METRICS[name].unleaked) and (long or "interactive" not in name)]
+    """Every planned pair, for every compared metric and judge, each family corrected."""
+    metrics = compared_metrics(o for rows in outcomes.values() for o in rows)
     slots = [(m, place, judge) for m in metrics if m.judged for place, judge in enumerate(judges)]
     slots += [(m, 0, COUNTED) for m in metrics if not m.judged]
     pairs = planned(in_order(list(outcomes)))
-    return [
+    found = [
         compare((a, outcomes[a]), (b, outcomes[b]), question, metric, judge, place, seed=seed)
         for metric, place, judge in slots
         for a, b, question in pairs
     ]
+    return corrected(found)
+
+
+def compared_metrics(outcomes: Iterable[Outcome]) -> list[Metric]:
+    """The metrics to compare; without-leaks and any-turn metrics only where they can differ."""
+    rows = list(outcomes)
+    leaks, long = any(o.leaks for o in rows), any(len(o.turns) > 1 for o in rows)
+    return [METRICS[name] for name in COMPARED if (leaks or not METRICS[name].unleaked) and (long or "interactive" not in name)]
 
 
 def compare(
@@ -127,31 +147,60 @@ def compare(
     *,
     seed: int = 0,
 ) -> Comparison:
-    """The paired difference of two arms (name, rows) in one metric; `place` is the judge's index in each turn's scores."""
+    """The paired difference of two arms (name, rows) in one metric, a family of its own; `place`: the judge's index in a turn's scores."""
     left, right = row_values(a[1], metric, place), row_values(b[1], metric, place)
-    common = left.keys() & right.keys()
-    known = [{key: v for key in common if (v := side[key]) is not None} for side in (left, right)]
-    paired = paired_difference(known[0], known[1], seed_of(seed, metric.name), cluster=dialogue_of, limits=metric.limits)
+    return corrected([contrast((a[0], [left]), (b[0], [right]), question, metric, judge, seed=seed)[0]])[0]
+
+
+def contrast(
+    a: tuple[str, Sequence[Values]], b: tuple[str, Sequence[Values]], question: Question, metric: Metric, judge: str, *, seed: int = 0
+) -> tuple[Comparison, Pooled]:
+    """The paired difference of two sides (name, values of each seed), over the rows that every seed of both has; not `corrected` yet."""
+    sides = (*a[1], *b[1])
+    common = sorted(set(sides[0]).intersection(*sides[1:]))
+    scored = [key for key in common if all(values[key] is not None for values in sides)]
     low, high = metric.limits or (0.0, 0.0)
-    worst = [_filled(left, low, key) - _filled(right, high, key) for key in sorted(common)]
-    best = [_filled(left, high, key) - _filled(right, low, key) for key in sorted(common)]
+    left, right = ([{key: _filled(values, low, key) for key in scored} for values in side] for side in (a[1], b[1]))
+    pooled = pooled_difference(left, right, seed_of(seed, metric.name), cluster=dialogue_of, limits=metric.limits)
+    differences = [sum(one[key] - other[key] for one, other in zip(left, right, strict=True)) / len(left) for key in scored]
+    error = standard_error(differences, [dialogue_of(key) for key in scored])
+    seeds = list(zip(a[1], b[1], strict=True))
+    worst = [_filled(one, low, key) - _filled(other, high, key) for key in common for one, other in seeds]
+    best = [_filled(one, high, key) - _filled(other, low, key) for key in common for one, other in seeds]
     found = Comparison(
         a=a[0],
         b=b[0],
         question=question,
         metric=metric.name,
         judge=judge,
-        **paired.model_dump(exclude={"only_a", "only_b"}),
-        unpaired=len(left) + len(right) - 2 * len(common),
-        unscored=len(common) - paired.rows,
+        **pooled.paired.model_dump(exclude={"only_a", "only_b"}),
+        error=None if error is None else round(error, 6),
+        unpaired=len(set(common).union(*sides)) - len(common),
+        unscored=len(common) - len(scored),
         worst=round(sum(worst) / len(worst), 6) if worst else None,
         best=round(sum(best) / len(best), 6) if best else None,
         standing="no rows",
     )
-    return found.model_copy(update={"standing": _standing(found)})
+    return found, pooled
 
 
-def _filled(values: Mapping[str, float | None], default: float, key: str) -> float:
+def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """The same with `p_holm`, `detectable` and `standing`.  A family: the comparisons of one metric, judge and question that have rows."""
+    families: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+    for place, c in enumerate(found):
+        if c.p is not None:
+            families.setdefault((c.metric, c.judge, c.question), []).append((place, c.p))
+    told = list(found)
+    for family in families.values():
+        for (place, _), p in zip(family, holm([p for _, p in family]), strict=True):
+            error = found[place].error
+            detectable = None if error is None else round(smallest_detectable(error, alpha=ALPHA / len(family)), 6)
+            whole = found[place].model_copy(update={"p_holm": p, "detectable": detectable})
+            told[place] = whole.model_copy(update={"standing": _standing(whole)})
+    return told
+
+
+def _filled(values: Values, default: float, key: str) -> float:
     value = values[key]
     return default if value is None else value
 
@@ -159,9 +208,9 @@ def _filled(values: Mapping[str, float | None], default: float, key: str) -> flo
 def _standing(found: Comparison) -> Standing:
     if found.diff is None or found.worst is None or found.best is None:
         return "no rows"
-    if found.low is None or found.high is None or found.p is None:
+    if found.low is None or found.high is None or found.p_holm is None:
         return "not shown"
-    if found.p >= 1 - CONFIDENCE or found.low <= 0 <= found.high:
+    if found.p_holm >= ALPHA or found.low <= 0 <= found.high:
         return "not shown"
     if found.low > 0:
         return "shown" if found.worst > 0 else "undecided"

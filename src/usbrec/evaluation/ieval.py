@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from usbrec.conversation import converse, judge_replies
 from usbrec.errors import UsbrecError
+from usbrec.evaluation import protocols
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
 from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
@@ -28,6 +29,8 @@ ARMS: tuple[Arm, ...] = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses")
 class EvaluationSettings(Settings):
     """The evaluation, as it stands in a recipe."""
 
+    protocol: str | None = None
+    """A versioned protocol that fixes some of the keys below: `usbrec-1`, `ievalm-free-1` or `ievalm-attributes-1`; null fixes none."""
     split: Literal["valid", "test"] = "test"
     """Tune on valid; report on test."""
     rows: int | None = Field(default=None, ge=1)
@@ -40,6 +43,12 @@ class EvaluationSettings(Settings):
     """Every reply is scored by each."""
     arms: tuple[Arm, ...] = ARMS
     """The models to compare; floors, the collaborative baseline and the ceiling are always there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_protocol_says(cls, value: Any) -> Any:
+        name = value.get("protocol") if isinstance(value, dict) else None
+        return protocols.applied(name, value) if isinstance(name, str) else value
 
 
 @dataclass(frozen=True)

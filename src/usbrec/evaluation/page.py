@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from usbrec.evaluation import trust
 from usbrec.evaluation.compare import in_order
 from usbrec.evaluation.plots import Plot
 from usbrec.evaluation.summary import Report
@@ -54,8 +55,8 @@ def page(
     """
     template = _environment(html=True).get_template("report.html.j2")
     return template.render(
-        report=report, plots=plots, sheets=sheets(report), cards=card_sheets(report), recipe=recipe, samples=draw_samples(samples),
-        name=lambda item: names.get(item, item), label=label,
+        report=report, plots=plots, sheets=sheets(report), trust=trust.sheets(report), cards=card_sheets(report), recipe=recipe,
+        samples=draw_samples(samples), name=lambda item: names.get(item, item), label=label,
         groups=_groups(report.verdicts),
     )  # fmt: skip
 
@@ -74,7 +75,8 @@ def _groups(verdicts: Sequence[str]) -> list[list[str]]:
 def text(report: Report, plots: Mapping[str, Plot]) -> str:
     """The whole report as Markdown; no dialogue text."""
     template = _environment(html=False).get_template("report.md.j2")
-    return template.render(report=report, plots=plots, sheets=sheets(report), cards=card_sheets(report), markdown=markdown, label=label)
+    tables = [*sheets(report), *trust.sheets(report)]
+    return template.render(report=report, plots=plots, sheets=tables, cards=card_sheets(report), markdown=markdown, label=label)
 
 
 def draw_samples(arms: Mapping[str, Sequence[Outcome]], count: int = SAMPLES) -> list[Sample]:

@@ -14,7 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from usbrec.evaluation.compare import QUESTIONS, Comparison, kind_of
+from usbrec.evaluation.divergence import curves as divergence_curves
 from usbrec.evaluation.metrics import METRICS, Measure
+from usbrec.evaluation.stats import Interval
 from usbrec.evaluation.summary import Curves, Report
 from usbrec.evaluation.tables import label, number, spread
 from usbrec.types import Frozen
@@ -52,25 +54,36 @@ def draw(report: Report) -> dict[str, Plot]:
     plots: dict[str, Plot] = {}
     for place, judge in enumerate(report.judges, start=1):
         tag = f"-judge-{place}" if len(report.judges) > 1 else ""
-        plots[f"ieval{tag}"] = _plot(
+        plots[f"ieval{tag}"] = plot(
             f"ieval{tag}",
             f"iEval, judge {judge}: mean and 95% interval; the band reaches from the highest floor to the ceiling; an arrow: off the axis",
             partial(arms_figure, report, "ieval", judge),
         )
         differences = [c for c in report.paired if (c.metric, c.judge) == ("ieval", judge) and _in_forest(c)]
         if differences:
-            plots[f"differences{tag}"] = _plot(
+            plots[f"differences{tag}"] = plot(
                 f"differences{tag}",
                 f"Paired differences in iEval, judge {judge}, with 95% intervals: green is shown, red the opposite, grey not shown",
                 partial(differences_figure, differences),
             )
     title = "Recall@1 of one reply, by linked items: mean and 95% interval (an arrow: off the axis)"
-    plots["recall"] = _plot("recall", title, partial(arms_figure, report, "recall@1", ""))
+    plots["recall"] = plot("recall", title, partial(arms_figure, report, "recall@1", ""))
+    scaled = [
+        (judge, [Dot(name=label(floor), kind="floor", value=a.value, low=a.low, high=a.high) for floor, a in scale.auc.items()])
+        for judge, scale in report.scales.items()
+    ]
+    if any(dots for _, dots in scaled):
+        title = "AUC of the human's reply against each floor, by judge, with 95% intervals: 1 tells them apart, 0.5 is a coin"
+        plots["scale"] = plot("scale", title, partial(dots_figure, scaled, end=1.0, axis="AUC"))
+    if report.divergence:
+        title = "Gain of each judge's score over the training, in its own span from floor to ceiling, against the optimiser step"
+        gains = {name: points for name, points in divergence_curves(report.divergence).items() if name.startswith("gain")}
+        plots["judges"] = plot("judges", title, partial(curves_figure, [("gain", gains)]))
     for stage, curves in report.training.items():
         if panels := _panels(curves):
             name = f"training-{stage.lower()}"
             title = f"Training, {stage}: {', '.join(panel for panel, _ in panels)} against the optimiser step"
-            plots[name] = _plot(name, title, partial(curves_figure, panels))
+            plots[name] = plot(name, title, partial(curves_figure, panels))
     return plots
 
 
@@ -141,6 +154,47 @@ def curves_figure(panels: Sequence[tuple[str, Curves]], width: float) -> Figure:
             axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
         axes.margins(x=0.02)
     figure.axes[-1].set_xlabel("step", color=_INK)
+    return figure
+
+
+class Dot(Frozen):
+    """A value with its interval."""
+
+    name: str
+    kind: str
+    """As in `COLOURS`."""
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def dot(name: str, kind: str, found: Measure | Interval) -> Dot:
+    """The dot of a mean."""
+    return Dot(name=name, kind=kind, value=found.mean, low=found.low, high=found.high)
+
+
+def dots_figure(groups: Sequence[tuple[str, Sequence[Dot]]], width: float, *, end: float = 2.0, axis: str = "score") -> Figure:
+    """Dots under headings; the axis goes from 0 to `end`."""
+    rows: list[str | Dot] = []
+    for heading, dots in groups:
+        rows += [heading, *dots]
+    figure, axes = _canvas(width, 0.25 * len(rows) + 0.75)
+    names, values = [], []
+    for place, row in enumerate(rows):
+        if isinstance(row, str):
+            names.append(row)
+            values.append("")
+            continue
+        _bar(axes, place, row.value, row.low, row.high, COLOURS[row.kind])
+        names.append(row.name)
+        wide = width > 6 and row.low is not None
+        values.append(f"{number(row.value, 2)} [{number(row.low, 2)}, {number(row.high, 2)}]" if wide else number(row.value, 2))
+    _label_rows(axes, names, values)
+    for row, tick in zip(rows, axes.get_yticklabels(), strict=True):
+        if isinstance(row, str):
+            tick.set_fontweight("bold")
+    axes.set_xlim(-0.015 * end, 1.015 * end)
+    axes.set_xlabel(axis, color=_INK)
     return figure
 
 
@@ -225,7 +279,8 @@ def _style(axes: Axes) -> None:
     axes.tick_params(colors=_FAINT, labelcolor=_INK, length=0, labelsize=9)
 
 
-def _plot(name: str, title: str, make: Callable[[float], Figure]) -> Plot:
+def plot(name: str, title: str, make: Callable[[float], Figure]) -> Plot:
+    """A figure in all its forms; `make` draws it at a width in inches."""
     wide, narrow = _svg(make, WIDE, f"{name}-wide", title), _svg(make, NARROW, f"{name}-narrow", title)
     opening = wide.index(">") + 1
     return Plot(title=title, wide=wide, narrow=narrow, file=wide[:opening] + _FILE_STYLE + wide[opening:])

@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from usbrec import jsonl
+from usbrec.catalogue import Catalogue
+from usbrec.cooccurrence import Cooccurrence
 from usbrec.errors import DataError
+from usbrec.evaluation import trust
 from usbrec.evaluation import verdicts as say
 from usbrec.evaluation.compare import compare_all, in_order, leading
+from usbrec.evaluation.divergence import Divergence
+from usbrec.evaluation.failures import failures
+from usbrec.evaluation.leaks import audit
 from usbrec.evaluation.metrics import keep_new, measure_arm
+from usbrec.evaluation.scale import scale_of
 from usbrec.evaluation.summary import Curves, Plain, Report
+from usbrec.evaluation.variety import measure_variety
+from usbrec.linking import Linker
 from usbrec.types import Outcome, Turn
 
 CARDS = {"The data": "prepare/card.json", "The preference pairs": "prefer/card.json"}
@@ -42,7 +51,12 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
     paired = compare_all(outcomes, names, seed=seed)
     manifest = _document(run / "manifest.json")
-    return Report(
+    prepared = run / "prepare"
+    catalogue = Catalogue.load(prepared / "catalogue.jsonl") if (prepared / "catalogue.jsonl").exists() else None
+    linker = Linker(catalogue) if catalogue else None
+    popularity = Cooccurrence.load(prepared / "likes.jsonl").popularity if (prepared / "likes.jsonl").exists() else {}
+    leaks = audit(linker, found, judges=names, seed=seed) if linker else None
+    report = Report(
         run=run.resolve().name,
         judges=tuple(names),
         leading=leading(list(arms)),
@@ -50,10 +64,19 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         arms=arms,
         paired=tuple(paired),
         verdicts=tuple(say.verdicts(paired, names, leading(list(arms)))),
-        warnings=tuple(say.warnings(arms, names, outcomes)),
+        warnings=(*(leaks.faults if leaks else ()), *say.warnings(arms, names, outcomes)),
         cards={title: flat(_document(run / path)) for title, path in CARDS.items()} | _of_manifest(manifest),
         training={stage: curves for stage, path in LOGS.items() if (curves := read_curves(run / path))},
+        protocol=(_document(run / "recipe.json").get("evaluate") or {}).get("protocol"),
+        scales={judge: scale_of(outcomes, place, seed=seed) for place, judge in enumerate(names)},
+        variety=tuple(measure_variety(outcomes[arm], catalogue, popularity, linker, seed=seed) for arm in arms)
+        if catalogue and linker
+        else (),
+        leaks=leaks,
+        failures=tuple(failures(found, names, linker=linker, seed=seed)),
+        divergence=Divergence.model_validate(told) if (told := _document(run / "checkpoints" / "divergence.json")) else None,
     )
+    return report.model_copy(update={"warnings": (*trust.fitness(report), *report.warnings)})
 
 
 def write(run: Path, report: Report, *, include_dialogues: bool = False, names: Mapping[str, str] | None = None) -> Path:
@@ -66,7 +89,8 @@ def write(run: Path, report: Report, *, include_dialogues: bool = False, names: 
     Raises:
         StorageError: a file cannot be written.
     """
-    from usbrec.evaluation import plots
+    from usbrec.evaluation import plots, tables
+    from usbrec.evaluation.latex import latex
     from usbrec.evaluation.page import page, text
 
     folder = run / "report"
@@ -78,6 +102,7 @@ def write(run: Path, report: Report, *, include_dialogues: bool = False, names: 
     source = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
     jsonl.write_json(folder / "report.json", report.model_dump(mode="json"))
     jsonl.write_text(folder / "report.md", text(report, drawn))
+    jsonl.write_text(folder / "report.tex", "\n\n".join(latex(sheet) for sheet in tables.sheets(report)) + "\n")
     jsonl.write_text(folder / "report.html", page(report, drawn, recipe=source, samples=samples, names=names or {}))
     return folder / "report.html"
 

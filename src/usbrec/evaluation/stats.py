@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_CELLS = 2_000_000  # resamples are drawn in batches of about this many numbers, to bound memory
+CELLS = 2_000_000
+"""Resamples are drawn in batches of about this many numbers, to bound memory."""
 
 Limits = tuple[float, float]
 
@@ -72,10 +73,10 @@ def mean_interval(values: Sequence[float], seed: int, *, clusters: Sequence[str]
 
     if not len(values):
         return Interval(mean=None, low=None, high=None, rows=0, clusters=0)
-    sums, counts = _collapse(np.asarray(values, dtype=float), clusters)
+    sums, counts = by_cluster(np.asarray(values, dtype=float), clusters)
     mean = float(sums.sum() / counts.sum())
     low, high = _interval(sums, counts, mean, seed, limits)
-    return Interval(mean=_round(mean), low=low, high=high, rows=len(values), clusters=len(sums))
+    return Interval(mean=rounded(mean), low=low, high=high, rows=len(values), clusters=len(sums))
 
 
 def paired_difference(
@@ -101,13 +102,26 @@ def paired_difference(
     if not keys:
         return Paired(diff=None, low=None, high=None, p=None, rows=0, clusters=0, only_a=only_a, only_b=only_b)
     differences = np.array([a[key] - b[key] for key in keys])
-    sums, counts = _collapse(differences, [cluster(key) for key in keys] if cluster else None)
+    sums, counts = by_cluster(differences, [cluster(key) for key in keys] if cluster else None)
     diff = float(sums.sum() / counts.sum())
     span = (limits[0] - limits[1], limits[1] - limits[0]) if limits else None
     low, high = _interval(sums, counts, diff, seed, span)
     return Paired(
-        diff=_round(diff), low=low, high=high, p=_permutation(sums, seed), rows=len(keys), clusters=len(sums), only_a=only_a, only_b=only_b
+        diff=rounded(diff), low=low, high=high, p=_permutation(sums, seed), rows=len(keys), clusters=len(sums), only_a=only_a, only_b=only_b
     )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """The p-values of one family of tests, corrected for their number (Holm 1979), in the order given.
+
+    The i-th smallest of m is multiplied by m - i + 1; none falls below a smaller one's, none is above 1.  A corrected value below 0.05
+    keeps the chance of even one false finding in the family below 0.05, however the tests depend on each other.
+    """
+    corrected, highest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
+        corrected[place] = highest
+    return corrected
 
 
 def unseen_share(clusters: int) -> float:
@@ -115,8 +129,8 @@ def unseen_share(clusters: int) -> float:
     return float(1 - ((1 - CONFIDENCE) / 2) ** (1 / clusters))
 
 
-def _collapse(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, Floats]:
-    """Sum and row count of each cluster."""
+def by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, Floats]:
+    """Sum and row count of each cluster; None: each row is its own."""
     import numpy as np
 
     if clusters is None:
@@ -134,7 +148,7 @@ def _interval(sums: Floats, counts: Floats, mean: float, seed: int, limits: Limi
     if np.allclose(means, means[0], rtol=0, atol=1e-12):
         share = unseen_share(len(sums))
         lowest, highest = limits or (mean, mean)
-        return _round(mean - share * (mean - lowest)), _round(mean + share * (highest - mean))
+        return rounded(mean - share * (mean - lowest)), rounded(mean + share * (highest - mean))
     return _bootstrap(sums, counts, seed)
 
 
@@ -156,7 +170,7 @@ def _bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[float, float]:
                 paired=True,
                 vectorized=True,
                 n_resamples=RESAMPLES,
-                batch=max(1, _CELLS // len(sums)),
+                batch=max(1, CELLS // len(sums)),
                 confidence_level=CONFIDENCE,
                 method=method,
                 rng=np.random.default_rng(seed_of("bootstrap", seed)),
@@ -164,7 +178,7 @@ def _bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[float, float]:
         low, high = (float(bound) for bound in result.confidence_interval)
         if np.isfinite(low) and np.isfinite(high):
             break
-    return _round(low), _round(high)
+    return rounded(low), rounded(high)
 
 
 def _permutation(sums: Floats, seed: int) -> float:
@@ -181,12 +195,12 @@ def _permutation(sums: Floats, seed: int) -> float:
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES - 1,
-        batch=max(1, _CELLS // len(moved)),
+        batch=max(1, CELLS // len(moved)),
         rng=np.random.default_rng(seed_of("permutation", seed)),
     )
     return float(result.pvalue)
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
     """Six decimals: far below any resampling noise, and the same text on every machine."""
     return round(value, 6) + 0.0

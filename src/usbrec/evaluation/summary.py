@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from usbrec import __version__
 from usbrec.evaluation.compare import Comparison
+from usbrec.evaluation.divergence import Divergence
+from usbrec.evaluation.failures import Failure
+from usbrec.evaluation.leaks import LeakAudit
 from usbrec.evaluation.metrics import ArmMetrics
+from usbrec.evaluation.scale import Scale
+from usbrec.evaluation.variety import Variety
 from usbrec.types import Frozen
 
 FORMAT = 1
@@ -37,3 +44,14 @@ class Report(Frozen):
     """Title -> flattened keys: data, preference pairs, stages, versions."""
     training: dict[str, Curves]
     """Stage -> what its log recorded."""
+    protocol: str | None = None
+    """The versioned protocol of the evaluation, if it names one."""
+    scales: dict[str, Scale] = Field(default_factory=dict)
+    """Judge -> whether it is fit, and where each arm stands between floor and ceiling."""
+    variety: tuple[Variety, ...] = ()
+    """Arm by arm; empty where the run's catalogue is not there."""
+    leaks: LeakAudit | None = None
+    failures: tuple[Failure, ...] = ()
+    """Every signature on every arm, whether or not it fires."""
+    divergence: Divergence | None = None
+    """Judges over the checkpoints of the training, where `usbrec judge checkpoints` was run."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from usbrec.evaluation.compare import COMPARED, QUESTIONS, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics, Measure
-from usbrec.evaluation.summary import Report
+from usbrec.evaluation.stats import Interval
 from usbrec.types import Frozen
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from usbrec.evaluation.summary import Report
 
 LABELS = {
     "base": "base",
@@ -87,13 +89,25 @@ def _ieval(report: Report, judge: str) -> Sheet:
     names = ["ieval", "ieval-unleaked", "ieval-first", "ieval-best", "comparable"]
     if report.turns_at_most < 2:
         names = [name for name in names if name not in ("ieval-first", "ieval-best")]
+    scale = report.scales.get(judge)
     rows = []
     for arm in report.arms.values():
         measures = [arm.judged[judge][name] for name in names]
-        rows.append((label(arm.arm), *(spread(m) for m in measures), str(arm.rows), _unscored(measures[0])))
+        place = scale.normalised.get(arm.arm) if scale else None
+        rows.append((label(arm.arm), spread(measures[0]), _place(place), *map(spread, measures[1:]), str(arm.rows), _unscored(measures[0])))
     note = "0 to 2, mean of the scored rows with its 95% interval. Unscored rows: the mean if all of them were 0, and if all were 2."
-    columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows", "unscored")
-    return Sheet(title=f"iEval, judge: {judge}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+    if scale and scale.normalised:
+        note += f" Normalised: (iEval - floor) / (ceiling - floor), the floor being the highest one, {label(scale.floor or '')}."
+    headings = [_heading(METRICS[name].label) for name in names]
+    columns = ("arm", headings[0], "normalised", *headings[1:], "rows", "unscored")
+    unfit = " (NOT FIT TO JUDGE)" if scale and scale.fit is False else ""
+    return Sheet(title=f"iEval, judge: {judge}{unfit}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+
+
+def _place(found: Interval | None) -> str:
+    if found is None or found.mean is None:
+        return "–"
+    return number(found.mean, 2) + ("" if found.low is None else f" [{number(found.low, 2)}, {number(found.high, 2)}]")
 
 
 def _unscored(measure: Measure) -> str:
@@ -135,22 +149,38 @@ def _fallbacks(arm: ArmMetrics) -> str:
     return f"{arm.fallbacks} of {arm.searched}" if arm.searched else "–"
 
 
+def p_value(p: float | None) -> str:
+    """Four decimals; a dash where there is none."""
+    return "–" if p is None else f"{p:.4f}" if p >= 0.0001 else "<0.0001"
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """The interval of a difference; a dash where there is none."""
+    return "–" if low is None else f"[{number(low, sign=True)}, {number(high, sign=True)}]"
+
+
 def _paired(paired: Sequence[Comparison], metric: str, judge: str) -> Sheet:
     chosen = sorted((c for c in paired if (c.metric, c.judge) == (metric, judge)), key=lambda c: list(QUESTIONS).index(c.question))
     rows = [
         (
             QUESTIONS[c.question], f"{label(c.a)} − {label(c.b)}", number(c.diff, sign=True),
-            "–" if c.low is None else f"[{number(c.low, sign=True)}, {number(c.high, sign=True)}]",
-            "–" if c.p is None else (f"{c.p:.4f}" if c.p >= 0.0001 else "<0.0001"), f"{c.rows} ({c.clusters})", str(c.unscored), c.standing,
+            bounds(c.low, c.high), p_value(c.p), p_value(c.p_holm), number(c.detectable), f"{c.rows} ({c.clusters})", str(c.unscored),
+            c.standing,
         )
         for c in chosen
     ]  # fmt: skip
+    columns = (
+        "question", "a − b", "difference", "95% interval", "p", "Holm p", "detectable", "rows (dialogues)", "unscored", "standing",
+    )  # fmt: skip
     return Sheet(
         title=f"Paired differences: {METRICS[metric].label}, {'by' if judge == COUNTED else 'judge:'} {judge}",
-        columns=("question", "a − b", "difference", "95% interval", "p", "rows (dialogues)", "unscored", "standing"),
+        columns=columns,
         rows=tuple(rows),
         kinds=tuple(c.standing for c in chosen),
-        note="On the rows that both arms have. p: sign-flip permutation test, not corrected for the number of comparisons.",
+        note=(
+            "On the rows that both arms have. p: sign-flip permutation test; Holm p: corrected for the comparisons of the same question. "
+            "Detectable: the smallest true difference that these rows show four times in five, so corrected."
+        ),
         aside=metric != "ieval",
     )
 

@@ -20,10 +20,13 @@ from usbrec.linking import Linker
 from usbrec.prompts import render
 from usbrec.roles import Reply
 from usbrec.roles.catalogue import CatalogueProfiler, named_items, target_hit
+from usbrec.roles.settings import Wording
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
 
 MENU = ("0", "1", "2")
+RUBRICS: dict[Wording, str] = {"full": "judge", "short": "judge_short", "steps": "judge_steps"}
+"""The prompt of each wording."""
 _NOISE = re.compile(r"\s+")
 HintsFor = Callable[[Dialogue], Awaitable[Sequence[str]]]
 """From a dialogue to the names of items worth considering; knows nothing but the dialogue."""
@@ -248,12 +251,13 @@ class LLMJudge:
     votes: int = 10
     least_mass: float = 0.5
     """Below this share of probability on the menu the model is not answering the question: no verdict."""
+    wording: Wording = "full"
     name: str = "llm"
 
     async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
         before, reply = _split(dialogue)
         wishes = describe([self.catalogue[t] for t in self.targets])
-        prompt = render("judge", wishes=wishes, transcript=transcript(before), reply=reply)
+        prompt = render(RUBRICS[self.wording], wishes=wishes, transcript=transcript(before), reply=reply)
         return await verdict(self.engine, prompt, self, seed)
 
 

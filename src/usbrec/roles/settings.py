@@ -37,6 +37,9 @@ class RecommenderSettings(Settings):
     """Most hints in such an SFT row; how many is drawn from 1 to this."""
 
 
+Wording = Literal["full", "short", "steps"]
+
+
 class SeekerSettings(Settings):
     """The simulated user that knows the targets (PODCS and evaluation)."""
 
@@ -59,6 +62,8 @@ class JudgeSettings(Settings):
     """Sampled votes of the method `vote` (Eq. 1); the paper uses 10."""
     least_mass: float = Field(default=0.5, ge=0, le=1)
     """`choose` gives no verdict where less of the model's probability is on the menu."""
+    wording: Wording = "full"
+    """How the rubric is put to an LLM: one rubric in three wordings, for `usbrec judge calibrate` to compare."""
 
 
 class AffinitySettings(Settings):

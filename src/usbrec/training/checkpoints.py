@@ -31,8 +31,18 @@ def is_whole(folder: Path) -> bool:
 
 
 def step_of(folder: Path) -> int:
-    """The optimiser step of `checkpoint-<step>`."""
+    """The optimiser step of `checkpoint-<step>` or `step-<step>`."""
     return int(folder.name.rpartition("-")[2])
+
+
+def kept(out: Path, step: int) -> Path:
+    """Where the adapter of a step is kept (`keep_every`)."""
+    return out / "kept" / f"step-{step}"
+
+
+def all_kept(out: Path) -> dict[int, Path]:
+    """Step -> its adapter, in order, for the steps that were kept."""
+    return {step_of(path): path for path in sorted((out / "kept").glob("step-*"), key=step_of)}
 
 
 def latest(out: Path) -> Path | None:

@@ -86,14 +86,12 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
             beta=settings.beta,
             gamma=settings.beta * settings.gamma_beta_ratio,
             label_smoothing=settings.label_smoothing,
-            kind=settings.loss,
+            kind="hinge" if settings.loss == "hinge" else "sigmoid",
         )
         self._note(chosen_reward=good, rejected_reward=bad, reward_margin=good - bad, accuracy=(good > bad).float())
-        loss = each.mean()
-        if settings.nll_weight:
-            half = len(sums) // 2
-            loss = loss - settings.nll_weight * sums[:half].sum() / counts[:half].sum()
-        return loss
+        half = len(sums) // 2
+        likelihood = sums[:half].sum() / counts[:half].sum()
+        return -likelihood if settings.loss == "chosen" else each.mean() - settings.nll_weight * likelihood
 
     def _note(self, **values: Tensor) -> None:
         for name, value in values.items():

@@ -46,6 +46,8 @@ class TrainingSettings(BaseModel):
     """Of the frozen model's arithmetic; the adapter itself is always fp32.  auto: bf16 where the processor has it."""
     save_every: int = Field(default=50, ge=1)
     """Optimiser steps between checkpoints."""
+    keep_every: int = Field(default=0, ge=0)
+    """Keep the adapter of every so-many-th step under `kept/`, for `usbrec judge checkpoints`; 0 keeps the last one only."""
     log_every: int = Field(default=5, ge=1)
     """Optimiser steps between lines of log.jsonl."""
     seed: int = 0
@@ -81,8 +83,9 @@ class SimpoConfig(TrainingSettings):
     """Target margin gamma, as a share of beta.  SimPO's authors recommend 0.3 to 0.8."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Assumed share of pairs that are the wrong way round."""
-    loss: Literal["sigmoid", "hinge"] = "sigmoid"
-    """Form of the preference loss."""
+    loss: Literal["sigmoid", "hinge", "chosen"] = "sigmoid"
+    """Form of the preference loss; `chosen`: none, only the chosen reply's negative log-likelihood per token (SFT on the preference data,
+    for an ablation)."""
     nll_weight: float = Field(default=0.0, ge=0)
     """Weight of the chosen reply's negative log-likelihood per token, added to the loss; 0 is SimPO proper."""
 

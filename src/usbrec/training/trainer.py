@@ -195,11 +195,12 @@ class _Session:
         trainer.add_callback(watch)
         step = checkpoints.step_of(resumed) if resumed else 0
         watch.trim_log(step)
+        watch.keep = lambda step: self._save(model, checkpoints.kept(self.out, step))
         with progress("training, steps", self.steps, done=step) as bar:
             watch.bar = bar
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         if trainer.is_world_process_zero():
-            self._save(model)
+            self._save(model, self.out / "adapter")
         first, last = watch.first_and_last_loss()
         result = TrainResult(
             adapter=self.out / "adapter", steps=self.steps, first_loss=first, last_loss=last, tokens=trainer.tokens,
@@ -269,9 +270,9 @@ class _Session:
             settings=config, rows=self.rows, batches=order, padding=self.tokenizer.pad_token_id, model=model, args=arguments
         )
 
-    def _save(self, model: Any) -> None:
+    def _save(self, model: Any, final: Path) -> None:
         """Puts the adapter into its place in one step; it names the model, not a path of this machine."""
-        temporary, final = self.out / ".adapter.tmp", self.out / "adapter"
+        temporary = self.out / ".adapter.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         model.save_pretrained(str(temporary))
         (temporary / "README.md").unlink(missing_ok=True)
@@ -279,6 +280,7 @@ class _Session:
         jsonl.write_json(temporary / "adapter_config.json", {**told, "base_model_name_or_path": self.name})
         self.tokenizer.save_pretrained(str(temporary))
         shutil.rmtree(final, ignore_errors=True)
+        final.parent.mkdir(exist_ok=True)
         temporary.rename(final)
 
 

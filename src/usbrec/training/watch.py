@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         self.out, self.settings, self.trainer = out, settings, trainer
         self.held_out, self.tokenizer, self.end_of_turn = held_out, tokenizer, end_of_turn
         self.bar: Progress | None = None
+        self.keep: Callable[[int], None] | None = None
+        """Keeps the adapter of a step."""
         self.start: Health | None = None
         self.end: Health | None = None
         self._busy = 0.0
@@ -67,6 +69,8 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
             self.bar.advance(note=f"{self.rate():.0f} tokens/s")
         if state.global_step == state.max_steps:
             control.should_log = True
+        if self.keep and self.settings.keep_every and state.global_step % self.settings.keep_every == 0 and state.is_world_process_zero:
+            self.keep(state.global_step)
         every = self.settings.check_every
         if self.start is not None and (state.global_step % every == 0 or state.global_step == state.max_steps):
             self._check(state)

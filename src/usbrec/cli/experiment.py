@@ -1,0 +1,43 @@
+"""`usbrec experiment`: one recipe in several variants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usbrec.cli.run import DataDir, Json, Set, say
+
+
+def experiment(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment, e.g. recipes/experiments/ses-temperature.yaml.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the runs go; default runs/experiments/NAME.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="A finished run of it: what a variant shares is taken over."),
+    ] = None,
+    publish: Annotated[Path | None, typer.Option(help="Also write table, plot and JSON to this folder: no dialogue text.")] = None,
+    data_dir: DataDir = None,
+    set_: Set = None,
+    check: Annotated[bool, typer.Option("--check", help="Validate the file and all its recipes, list the variants, and stop.")] = False,
+    json_: Json = False,
+) -> None:
+    """Run a recipe in several variants and hold each against one of them, on the same rows.
+
+    Every variant is a run folder that resumes by itself; the same command goes on where it stopped.
+    """
+    import asyncio
+
+    from usbrec import experiments
+    from usbrec.evaluation import variants
+
+    plan = experiments.Plan.of(file, set_ or [])
+    if check:
+        typer.echo(f"{file}: a valid experiment, '{plan.file.name}': {'; '.join(plan.recipes)}")
+        return
+    folder = out or Path("runs") / "experiments" / plan.file.name
+    found = asyncio.run(plan.run(folder, data_dir, start, say))
+    for place in (folder, *([publish] if publish else [])):
+        experiments.write(place, found)
+    typer.echo(found.model_dump_json(indent=1) if json_ else variants.text(found))

@@ -1,0 +1,121 @@
+"""`usbrec judge`: is a judge fit to judge?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from usbrec.cli.run import DataDir, Json, RecipePath, Set, say
+
+app = typer.Typer(help="Judges: hold them against replies of known worth, and against people.", no_args_is_help=True)
+
+Split = Annotated[Literal["train", "valid", "test"], typer.Option(help="The split that the rows come from.")]
+Rows = Annotated[int, typer.Option(min=1, help="So many rows, drawn by the recipe's seed.")]
+
+
+@app.command()
+def calibrate(
+    recipe: RecipePath,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option("--judge", metavar="KIND[:METHOD][@MODEL]", help="catalogue, llm or grounded; choose or vote. May be repeated."),
+    ] = None,
+    rows: Rows = 300,
+    split: Split = "valid",
+    thorough: Annotated[
+        int, typer.Option(min=0, help="So many of the rows are asked about twice, in another order and in other words.")
+    ] = 100,
+    labels: Annotated[Path | None, typer.Option(help="Grades by people: a file that `usbrec judge sheet` wrote, filled in.")] = None,
+    least_auc: Annotated[float, typer.Option(min=0.5, max=1, help="A judge below it against any floor is not fit.")] = 0.8,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/calibrate-NAME, NAME from the recipe.")] = None,
+    publish: Annotated[Path | None, typer.Option(help="Also write tables, plot and summary.json to this folder: no dialogue text.")] = None,
+    data_dir: DataDir = None,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """Score the human's reply and useless ones by each judge: can it tell them apart?
+
+    The recipe gives data, split by dialogue, and models; without --judge the judges of its evaluation are calibrated.  What a judge said is
+    kept row by row: the same command goes on where it stopped.
+    """
+    import asyncio
+
+    from usbrec import calibrate as work
+    from usbrec import config, pipeline
+
+    loaded = config.load(recipe, set_ or [])
+    folder = out or Path("runs") / f"calibrate-{loaded.name}"
+    specs = judge or [kind.kind if kind.kind == "catalogue" else f"{kind.kind}:{kind.method}" for kind in loaded.evaluate.judges]
+    given = work.read_labels(labels) if labels else {}
+    with pipeline.opened(folder, say) as run:
+        calibrating = work.Calibrating(
+            run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows, thorough=thorough, labels=given, least_auc=least_auc
+        )
+        found = asyncio.run(calibrating(specs))
+        work.publish(folder / "calibration", found)
+    if publish:
+        work.publish(publish, found)
+    typer.echo(found.model_dump_json(indent=1) if json_ else (folder / "calibration" / f"{found.data}.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def sheet(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+    rows: Rows = 50,
+    split: Split = "valid",
+    data_dir: DataDir = None,
+    set_: Set = None,
+) -> None:
+    """Write replies for people to grade: fill in `grade` (0, 1 or 2) and `rater`, then `usbrec judge calibrate --labels FILE`.
+
+    The file holds dialogues of the data: mind its licence.
+    """
+    import asyncio
+    import json
+
+    from usbrec import calibrate as work
+    from usbrec import config, jsonl, pipeline
+    from usbrec.assemble import World
+    from usbrec.errors import StorageError
+    from usbrec.stages import Loop
+
+    if out.exists():
+        raise StorageError("is there already, and may hold grades", where=str(out), fix="name another file")
+    loaded = config.load(recipe, set_ or [])
+    with pipeline.opened(Path("runs") / f"calibrate-{loaded.name}", say) as run:
+        asyncio.run(Loop(run=run, recipe=loaded, data_dir=data_dir).prepare())
+        world = World.of(run.folder / "prepare")
+        calibrating = work.Calibrating(run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows)
+        lines = work.labelling_sheet(calibrating.examples(world), calibrating.probes(world), world, loaded.seed)
+    jsonl.write_text(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    typer.echo(f"{len(lines)} replies to grade: {out}")
+
+
+@app.command()
+def checkpoints(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run whose recipe set simpo.keep_every.")],
+    judge: Annotated[
+        list[str],
+        typer.Option("--judge", metavar="KIND[:METHOD][@MODEL]", help="A judge that the model was not trained on; may be repeated."),
+    ],
+    rows: Rows = 150,
+    split: Split = "valid",
+    json_: Json = False,
+) -> None:
+    """Score every kept checkpoint by several judges: does the one that it was trained on part ways with the others?
+
+    Name one of another kind and one of another model family.  The run's report shows the curves from then on.
+    """
+    import asyncio
+
+    from usbrec import config, pipeline
+    from usbrec.drift import Drift
+    from usbrec.evaluation import divergence, tables
+
+    loaded = config.stored(folder)
+    with pipeline.opened(folder, say) as run:
+        found = asyncio.run(Drift(run=run, recipe=loaded, specs=judge, rows=rows, split=split)())
+    typer.echo(found.model_dump_json(indent=1) if json_ else tables.markdown(divergence.sheet(found)))
