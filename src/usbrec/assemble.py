@@ -17,6 +17,7 @@ from usbrec.engines import EngineConfig, connect
 from usbrec.engines.metered import MeteredEngine
 from usbrec.engines.stats import Gauge
 from usbrec.errors import ConfigError
+from usbrec.evaluation.rankers import Cooccurring, Popular, Ranker, Retrieved
 from usbrec.linking import Linker
 from usbrec.roles import (
     JudgeFor,
@@ -46,6 +47,8 @@ from usbrec.types import Dialogue, Example, Profile
 
 REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", "collaborative", "ceiling:human")
 """Arms without a model, in every evaluation."""
+RANKERS = ("retrieval", "co-occurrence", "most popular")
+"""Rankers without a model, beside every ranking."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,14 @@ class Assembly:
             return lambda profile: CatalogueProfileJudge(self.world.linker, self.affinity_for(profile))
         engine = self._metered("judge")
         return lambda profile: LLMProfileJudge(engine, profile, method=settings.method, votes=settings.votes)
+
+    def ranker(self, name: str) -> Ranker:
+        """A ranker without a model (see `RANKERS`)."""
+        if name == "retrieval":
+            return Retrieved(self.retriever)
+        if name == "co-occurrence":
+            return Cooccurring(self.world.cooccurrence, self.facts)
+        return Popular(self.world.cooccurrence, self.world.linker)
 
     def reference(self, arm: str) -> RecommenderFor:
         """A floor, the collaborative baseline or the ceiling (see `REFERENCES`)."""

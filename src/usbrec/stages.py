@@ -7,17 +7,19 @@ finished ones are kept (`pipeline`).  Only a path, the model's, travels back fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from usbrec import data, jsonl, models, preferences, prompts
-from usbrec.assemble import REFERENCES, Assembly, Engines, World
+from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, UsbrecError
 from usbrec.evaluation.ieval import ARMS, Evaluation
+from usbrec.evaluation.rankers import RankRows, Sampled
+from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import RUBRICS, recommender_messages
@@ -236,6 +238,10 @@ class Loop:
         for arm in arms:
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 done[arm] = await self._arm(arm, examples, Assembly(recipe, world, engines), marks)
+        if settings.rankings.samples and not self.system:
+            for name in (*RANKERS, *(arm for arm in settings.arms if not arm.endswith("+ses"))):
+                async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
+                    done[f"rankings/{name}"] = await self._ranking(name, examples, Assembly(recipe, world, engines), done)
         return str(sorted(done.items()))
 
     async def _arm(self, arm: str, examples: Sequence[Example], assembly: Assembly, marks: dict[str, str]) -> str:
@@ -266,7 +272,7 @@ class Loop:
 
         others = digests_of("seeker", *RUBRICS.values())
         parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
-                                 "evaluate": settings.model_dump(mode="json", exclude={"arms"})}  # fmt: skip
+                                 "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"})}  # fmt: skip
         if self.system and self.system.record:
             parts |= self.system.record.imposed(settings.turns)
         if tested:
@@ -279,6 +285,33 @@ class Loop:
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
+
+    async def _ranking(self, name: str, examples: Sequence[Example], assembly: Assembly, done: Mapping[str, str]) -> str:
+        """An arm's rankings, at every turn of its own conversations; or those of a ranker without a model, for the dialogues as given."""
+        recipe, settings = self.recipe, self.recipe.evaluate.rankings
+        chosen = sample_rows(examples, settings.rows, recipe.seed, "rankings")
+
+        async def work(folder: Path) -> dict[str, Any]:
+            rows: Sequence[Example | Outcome] = chosen
+            if name in RANKERS:
+                ranker = assembly.ranker(name)
+            else:
+                played = {row.key: row for row in jsonl.read(self.run.folder / "evaluate" / name / "outcomes.jsonl", Outcome)}
+                rows = [played[example.key] for example in chosen]
+                speaker = assembly.recommender(assembly.engines.get(self.engine_of(name)))  # type: ignore[arg-type]
+                ranker = Sampled(speaker, assembly.world.linker, n=settings.samples, temperature=settings.temperature)
+            ranking = RankRows(name, ranker, recipe.seed)
+            found = await map_rows(
+                rows, ranking, path=folder / "rankings.jsonl", kind=Ranking, key=lambda row: row.key, row_key=lambda row: row.key,
+                failed=ranking.failed, is_failed=lambda row: bool(row.error), label=f"rankings, {name}",
+                limit=recipe.engines.policy.concurrency, gauge=assembly.engines.gauge(),
+            )  # fmt: skip
+            return {"rows": len(found), "failed": sum(bool(row.error) for row in found)}
+
+        keys = [example.key for example in chosen]
+        parts = {"arm": done.get(name), "rankings": settings.model_dump(mode="json"), "rows": keys, "seed": recipe.seed,
+                 "prepare": self.run.manifest["stages"]["prepare"]["fingerprint"], "affinity": self._affinity()}  # fmt: skip
+        return await self.run.stage(f"rankings/{name}", parts, work, label=f"{len(chosen)} rows")
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
         if self.system and arm == self.system.arm:

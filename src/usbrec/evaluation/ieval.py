@@ -26,6 +26,17 @@ Arm = Literal["base", "sft", "rl", "base+ses", "sft+ses", "rl+ses"]
 ARMS: tuple[Arm, ...] = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses")
 
 
+class RankingSettings(Settings):
+    """Rankings beside the replies: Recall@k, MRR and NDCG of the plain arms, of retrieval, of co-occurrence and of popularity."""
+
+    samples: int = Field(default=0, ge=0)
+    """An arm's ranking is made of so many sampled replies a turn; 0: nothing is ranked."""
+    temperature: float = Field(default=0.5, gt=0)
+    """Of those replies."""
+    rows: int | None = Field(default=None, ge=1)
+    """So many of the evaluated rows; null for all."""
+
+
 class EvaluationSettings(Settings):
     """The evaluation, as it stands in a recipe."""
 
@@ -43,6 +54,8 @@ class EvaluationSettings(Settings):
     """Every reply is scored by each."""
     arms: tuple[Arm, ...] = ARMS
     """The models to compare; floors, the collaborative baseline and the ceiling are always there."""
+    rankings: RankingSettings = RankingSettings()
+    """Rankings of items, for Recall@10 and the like."""
 
     @model_validator(mode="before")
     @classmethod

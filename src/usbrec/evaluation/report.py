@@ -23,6 +23,7 @@ from usbrec.evaluation.divergence import Divergence
 from usbrec.evaluation.failures import failures
 from usbrec.evaluation.leaks import audit
 from usbrec.evaluation.metrics import keep_new, measure_arm
+from usbrec.evaluation.ranking import Ranking, measure_ranker
 from usbrec.evaluation.scale import scale_of
 from usbrec.evaluation.summary import Curves, Plain, Report
 from usbrec.evaluation.variety import measure_variety
@@ -55,6 +56,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     catalogue = Catalogue.load(prepared / "catalogue.jsonl") if (prepared / "catalogue.jsonl").exists() else None
     linker = Linker(catalogue) if catalogue else None
     popularity = Cooccurrence.load(prepared / "likes.jsonl").popularity if (prepared / "likes.jsonl").exists() else {}
+    ranked = {path.parent.name: jsonl.read(path, Ranking) for path in sorted((run / "rankings").glob("*/rankings.jsonl"))}
     leaks = audit(linker, found, judges=names, seed=seed) if linker else None
     report = Report(
         run=run.resolve().name,
@@ -73,6 +75,10 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         if catalogue and linker
         else (),
         leaks=leaks,
+        rankings={name: measure_ranker(rows, seed=seed) for name, rows in ranked.items()},
+        rankings_interactive={
+            name: measure_ranker(rows, interactive=True, seed=seed) for name, rows in ranked.items() if any(r.interactive for r in rows)
+        },
         failures=tuple(failures(found, names, linker=linker, seed=seed)),
         divergence=Divergence.model_validate(told) if (told := _document(run / "checkpoints" / "divergence.json")) else None,
     )

@@ -9,7 +9,7 @@ from usbrec.evaluation.compare import Comparison
 from usbrec.evaluation.divergence import Divergence
 from usbrec.evaluation.failures import Failure
 from usbrec.evaluation.leaks import LeakAudit
-from usbrec.evaluation.metrics import ArmMetrics
+from usbrec.evaluation.metrics import ArmMetrics, Measure
 from usbrec.evaluation.scale import Scale
 from usbrec.evaluation.variety import Variety
 from usbrec.types import Frozen
@@ -48,6 +48,10 @@ class Report(Frozen):
     """The versioned protocol of the evaluation, if it names one."""
     scales: dict[str, Scale] = Field(default_factory=dict)
     """Judge -> whether it is fit, and where each arm stands between floor and ceiling."""
+    rankings: dict[str, dict[str, Measure]] = Field(default_factory=dict)
+    """Ranker -> heading -> measure, of the dialogues as given."""
+    rankings_interactive: dict[str, dict[str, Measure]] = Field(default_factory=dict)
+    """The same, the best over the turns of an arm's conversations."""
     variety: tuple[Variety, ...] = ()
     """Arm by arm; empty where the run's catalogue is not there."""
     leaks: LeakAudit | None = None

@@ -73,7 +73,13 @@ def sheets(report: Report) -> list[Sheet]:
     found += [_recall(report), _replies(report)]
     slots = list(dict.fromkeys((c.metric, c.judge) for c in report.paired))
     slots.sort(key=lambda slot: (COMPARED.index(slot[0]), slot[1]))
-    return found + [_paired(report.paired, metric, judge) for metric, judge in slots]
+    return found + [_paired(report.paired, metric, judge, _unfit(report, judge)) for metric, judge in slots]
+
+
+def _unfit(report: Report, judge: str) -> str:
+    """Said behind the name of a judge that is not fit."""
+    scale = report.scales.get(judge)
+    return " (NOT FIT TO JUDGE)" if scale and scale.fit is False else ""
 
 
 def card_sheets(report: Report) -> list[Sheet]:
@@ -100,8 +106,7 @@ def _ieval(report: Report, judge: str) -> Sheet:
         note += f" Normalised: (iEval - floor) / (ceiling - floor), the floor being the highest one, {label(scale.floor or '')}."
     headings = [_heading(METRICS[name].label) for name in names]
     columns = ("arm", headings[0], "normalised", *headings[1:], "rows", "unscored")
-    unfit = " (NOT FIT TO JUDGE)" if scale and scale.fit is False else ""
-    return Sheet(title=f"iEval, judge: {judge}{unfit}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+    return Sheet(title=f"iEval, judge: {judge}{_unfit(report, judge)}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
 
 
 def _place(found: Interval | None) -> str:
@@ -159,7 +164,7 @@ def bounds(low: float | None, high: float | None) -> str:
     return "–" if low is None else f"[{number(low, sign=True)}, {number(high, sign=True)}]"
 
 
-def _paired(paired: Sequence[Comparison], metric: str, judge: str) -> Sheet:
+def _paired(paired: Sequence[Comparison], metric: str, judge: str, unfit: str) -> Sheet:
     chosen = sorted((c for c in paired if (c.metric, c.judge) == (metric, judge)), key=lambda c: list(QUESTIONS).index(c.question))
     rows = [
         (
@@ -173,7 +178,7 @@ def _paired(paired: Sequence[Comparison], metric: str, judge: str) -> Sheet:
         "question", "a − b", "difference", "95% interval", "p", "Holm p", "detectable", "rows (dialogues)", "unscored", "standing",
     )  # fmt: skip
     return Sheet(
-        title=f"Paired differences: {METRICS[metric].label}, {'by' if judge == COUNTED else 'judge:'} {judge}",
+        title=f"Paired differences: {METRICS[metric].label}, {'by' if judge == COUNTED else 'judge:'} {judge}{unfit}",
         columns=columns,
         rows=tuple(rows),
         kinds=tuple(c.standing for c in chosen),

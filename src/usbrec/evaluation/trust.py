@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usbrec.evaluation import divergence, failures, leak_tables
+from usbrec.evaluation import divergence, failures, leak_tables, ranking
 from usbrec.evaluation.calibration import LEAST_AUC
 from usbrec.evaluation.compare import FLOORS, kind_of
 from usbrec.evaluation.metrics import Measure
@@ -15,6 +15,8 @@ def sheets(report: Report) -> list[Sheet]:
     """Every one of these tables for which the run has figures."""
     seen = [failure for failure in report.failures if kind_of(failure.arm) != "floor"]  # floors fire what they are built for
     found = [_scales(report), failures.sheet(seen), _variety(report)]
+    told = (("Rankings, of the dialogue as given", report.rankings), ("Rankings, the best turn", report.rankings_interactive))
+    found += [ranking.sheet(measured, title=title) for title, measured in told if measured]
     found += leak_tables.sheets(report.leaks) if report.leaks else []
     found += [divergence.sheet(report.divergence)] if report.divergence else []
     return [sheet for sheet in found if sheet.rows]

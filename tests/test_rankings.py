@@ -1,0 +1,49 @@
+"""Rankings beside the replies, through the stages into the report; over the demo world with a scripted engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from usbrec import config, pipeline
+from usbrec.evaluation.report import read_report
+from usbrec.stages import Loop
+
+REPLIES = ["What do you like?", "Have you seen Heat (1995)?", "Try Alien (1979) or Heat (1995)."]
+
+
+def recipe(**rankings: int) -> config.Recipe:
+    return config.Recipe.model_validate(
+        {
+            "name": "t",
+            "data": {"kind": "demo"},
+            "engines": {"policy": {"kind": "scripted", "model": "fake", "replies": REPLIES}},
+            "evaluate": {"split": "valid", "rows": 6, "arms": ["base", "base+ses"], "rankings": rankings},
+        }
+    )
+
+
+async def run(out: Path, **rankings: int) -> list[str]:
+    said: list[str] = []
+    with pipeline.opened(out, said.append) as opened:
+        await Loop(run=opened, recipe=recipe(**rankings), data_dir=None).through("report")
+    return said
+
+
+async def test_rankings_stand_in_the_report(tmp_path: Path) -> None:
+    await run(tmp_path, samples=6, rows=4)
+    report = read_report(tmp_path)
+    assert set(report.rankings) == {"retrieval", "co-occurrence", "most popular", "base"}
+    assert set(report.rankings_interactive) == {"base"}  # the others have no conversations of their own
+    assert {measure.rows for measures in report.rankings.values() for measure in measures.values()} == {4}
+    best = report.rankings["retrieval"]
+    assert best["Recall@50"].mean is not None and best["Recall@1"].mean is not None
+    assert best["Recall@50"].mean >= best["Recall@1"].mean
+    assert "Rankings, of the dialogue as given" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+async def test_arms_are_kept_when_rankings_are_asked_for_later(tmp_path: Path) -> None:
+    await run(tmp_path)
+    assert read_report(tmp_path).rankings == {}
+    said = await run(tmp_path, samples=6)
+    assert any(line.startswith("evaluate/base: unchanged") for line in said)
+    assert read_report(tmp_path).rankings["base"]["Recall@10"].rows == 6
