@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import common
-from benchmarks.reference import ReferencePreferences
+from benchmarks.reference import SAMPLES, ReferencePreferences
 from usbrec.engine import Engine
 from usbrec.preferences import CandidateMaker
 from usbrec.progress import progress
@@ -21,7 +21,10 @@ from usbrec.seeds import seed_of
 from usbrec.types import Example
 
 CATALOGUE = {"seeker": {"kind": "attributes"}, "judge": {"kind": "catalogue"}}
-LLM = {"seeker": {"kind": "llm"}, "judge": {"kind": "llm", "method": "choose", "least_mass": 0.0}, "turns": 1}
+LLM = {
+    "seeker": {"kind": "llm"}, "judge": {"kind": "llm", "method": "choose", "least_mass": 0.0}, "turns": 1, "k": SAMPLES, "played": 0,
+}  # fmt: skip
+"""The reference pattern's work: as many candidates, one turn of look-ahead, no dialogue played on before."""
 
 
 def main(
@@ -45,8 +48,8 @@ async def _main(trained: common.Trained, rows: int, reference_rows: int, out: Pa
     pattern, catalogue, llm = (row["rows/min"] for row in measured)
     k = trained.recipe.prefer.k
     notes = [
-        f"Training dialogues; the reference pattern draws 3 candidates a dialogue, one call after the other; ours draw {k} a dialogue,"
-        f" {lot} dialogues in flight."
+        f"Training dialogues. The reference pattern draws {SAMPLES} candidates a dialogue, one call after the other; ours draw {k} with"
+        f" catalogue roles, {SAMPLES} with LLM roles, {lot} dialogues in flight."
     ]
     common.write(
         out,

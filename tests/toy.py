@@ -72,6 +72,9 @@ class Parrot:
             return [self.greedy] if self.greedy else []
         return [text for text in self.samples[:n] if text]
 
+    async def sample_scored(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[tuple[str, float | None]]:
+        return [(text, None) for text in await self.sample(dialogue, n=n, temperature=temperature, seed=seed)]
+
 
 @dataclass
 class Line:

@@ -10,9 +10,9 @@ value.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from usbrec.types import Frozen
 
@@ -34,6 +34,16 @@ class Sampling(Frozen):
     stop: tuple[str, ...] = ()
     seed: int = 0
     """Derive it from the row's key: `usbrec.seeds.seed_of`."""
+    logprobs: bool = False
+    """Ask for `Completion.logprob` too."""
+
+    @model_serializer(mode="wrap")
+    def _as_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `logprobs` where it is off: it changes no reply, so what a ledger holds stays known."""
+        values: dict[str, Any] = handler(self)
+        if not self.logprobs:
+            values.pop("logprobs", None)
+        return values
 
 
 class Completion(Frozen):
@@ -43,6 +53,8 @@ class Completion(Frozen):
     finish: Literal["stop", "length"] = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprob: float | None = None
+    """Mean log-probability a token, in nats, by the engine's account; None where it was not asked for, or the engine cannot tell."""
     cached: bool = False
     """Answered from the ledger, no model was asked."""
 

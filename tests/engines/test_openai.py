@@ -39,6 +39,18 @@ async def test_a_reply_and_its_tokens(server: Loopback) -> None:
     await engine.close()
 
 
+async def test_log_probabilities_are_told_where_the_endpoint_has_them(server: Loopback) -> None:
+    server.default = Answer(logprobs={"reply": -0.5})
+    engine, asking = engine_of(server), Sampling(logprobs=True)
+    [told], [plain] = await engine.chat(HELLO, sampling=asking), await engine.chat(HELLO, sampling=GREEDY)
+    assert (told.logprob, plain.logprob) == (-0.5, None)
+    server.script(Answer(status=400, message="logprobs are not supported"))
+    for _ in range(2):
+        [other] = await engine.chat(HELLO, sampling=asking.model_copy(update={"temperature": 0.5}))
+        assert other.text and other.logprob is None
+    assert sum("logprobs" in request for request in server.requests) == 2  # asked for no more
+
+
 @pytest.mark.parametrize("answer", [Answer(status=429), Answer(status=500), Answer(status=503), Answer(cut=True)])
 async def test_a_passing_failure_is_asked_again(server: Loopback, answer: Answer) -> None:
     server.script(answer, answer)

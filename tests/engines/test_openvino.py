@@ -211,7 +211,9 @@ async def test_choose_is_exact_and_prompts_are_tokenised_as_in_training(engine: 
         wanted = [whole[tokenizer(option, add_special_tokens=False).input_ids[0]].item() for option in options]
         choice = await engine.choose(prompt, options)
         [reply] = await engine.chat(prompt, sampling=Sampling(max_tokens=1))
-        assert reply.prompt_tokens == ids.shape[1] and choice.exact
+        assert reply.prompt_tokens == ids.shape[1] and choice.exact and reply.logprob is None
+        [told] = await engine.chat(prompt, sampling=Sampling(max_tokens=1, logprobs=True))
+        assert told.logprob == pytest.approx(whole.max().log().item(), abs=0.15)
         assert choice.mass == pytest.approx(sum(wanted), rel=0.15)
         assert choice.probabilities == pytest.approx([w / sum(wanted) for w in wanted], abs=0.05)
     assert (await engine.choose(JUDGE, ["2", "1", "0"])).probabilities[::-1] == pytest.approx(

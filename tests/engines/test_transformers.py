@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import shutil
@@ -202,6 +203,16 @@ async def test_choose_is_the_models_own_distribution(engine: TransformersEngine,
         assert choice.mass == pytest.approx(sum(wanted), rel=1e-4) and choice.exact
         assert choice.probabilities == pytest.approx([share / sum(wanted) for share in wanted], rel=1e-4)
         assert sum(choice.probabilities) == pytest.approx(1)
+
+
+async def test_a_replys_log_probability_is_the_models(engine: TransformersEngine, reference: Reference) -> None:
+    """The mean over a greedy reply's tokens; and only where it is asked for."""
+    [plain] = await engine.chat(PROMPTS[0], sampling=GREEDY)
+    [told] = await engine.chat(PROMPTS[0], sampling=GREEDY.model_copy(update={"logprobs": True}))
+    assert plain.logprob is None and told.text == plain.text
+    ids, said = reference.ids(PROMPTS[0]), reference.greedy(PROMPTS[0], GREEDY.max_tokens)
+    each = [math.log(reference.probabilities([*ids, *said[:at]])[token]) for at, token in enumerate(said)]
+    assert told.logprob == pytest.approx(sum(each) / len(each), abs=1e-4)
 
 
 async def test_choices_are_computed_together(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:

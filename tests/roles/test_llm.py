@@ -98,13 +98,22 @@ async def test_a_recommender_that_says_nothing_is_an_error_not_an_empty_reply() 
 
 
 async def test_the_seekers_words_are_filtered_before_anyone_reads_them() -> None:
-    spoken = Ears("I want Casino (1995)!", "casino would be it", "A crime drama, please.")
+    spoken = Ears("I want Casino (1995)!", "A crime drama, please.")
     said = await LLMSeeker(spoken.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Hello"), start=1, seed=1)
     assert said == "A crime drama, please."
     always = await LLMSeeker(Ears("I want Casino (1995)!").engine(), CATALOGUE, LINKER, ("casi",)).respond(
         dialogue("hi", "Yes?"), start=1, seed=1
     )
     assert "casino" not in always.lower()
+
+
+async def test_a_seeker_is_asked_again_only_when_it_gives_a_title_away() -> None:
+    told = Ears("A crime drama, please.")
+    await LLMSeeker(told.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Yes?"), start=1, seed=1)
+    assert len(told.heard) == 1
+    loose = Ears("I want Casino (1995)!")
+    await LLMSeeker(loose.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Yes?"), start=1, seed=1)
+    assert len(loose.heard) == 3  # two more at once
 
 
 async def test_the_seeker_is_asked_with_flipped_roles_and_one_user_message_at_a_time() -> None:

@@ -162,10 +162,15 @@ class OpenAIEngine:
     # ---- requests --------------------------------------------------------------------------------------------------------------
 
     async def _replies(self, messages: Sequence[ChatMessage], n: int, sampling: Sampling) -> list[Completion]:
-        more = {"n": n} if n > 1 else {}
+        more: dict[str, Any] = {"n": n} if n > 1 else {}
+        if sampling.logprobs and self._offers_logprobs:
+            more["logprobs"] = True
         try:
             answer = await self._call(lambda: self._create(messages, sampling, **more))
-        except Refused:
+        except Refused as refusal:
+            if "logprobs" in more and "logprob" in refusal.what.lower():
+                self._offers_logprobs = False
+                return await self._replies(messages, n, sampling)
             if n == 1:
                 raise
             self._honours_n = False
@@ -286,9 +291,15 @@ def _completions(answer: Any) -> list[Completion]:
             finish="length" if choice.finish_reason == "length" else "stop",
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens // count if usage else 0,
+            logprob=_mean_logprob(choice),
         )
         for choice in answer.choices
     ]
+
+
+def _mean_logprob(choice: Any) -> float | None:
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    return sum(token.logprob for token in content) / len(content) if content else None
 
 
 def _pause(raised: Exception, backoff: float) -> float:

@@ -318,7 +318,7 @@ def _chat_line(messages: Sequence[ChatMessage], n: int, sampling: Sampling) -> d
     seeds = [seed_of(sampling.seed, "sample", index) for index in range(1 if greedy else n)]
     return {
         "op": "chat", "messages": _plain(messages), "temperature": sampling.temperature, "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens, "stop": list(sampling.stop), "seeds": seeds,
+        "max_tokens": sampling.max_tokens, "stop": list(sampling.stop), "seeds": seeds, "logprobs": sampling.logprobs,
     }  # fmt: skip
 
 

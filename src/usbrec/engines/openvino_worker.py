@@ -170,6 +170,7 @@ class Worker:
         if line["stop"]:
             config.stop_strings = set(line["stop"])
             config.include_stop_str_in_output = True
+        config.logprobs = int(line.get("logprobs", False))
         config.do_sample = line["temperature"] > 0
         if config.do_sample:
             config.temperature, config.top_p, config.rng_seed = line["temperature"], line["top_p"], line["seeds"][index]
@@ -240,6 +241,7 @@ class Worker:
             "finish": "length" if sample.cut and not stopped else "stop",
             "prompt_tokens": sample.prompt_tokens,
             "completion_tokens": len(sample.ids),
+            "logprob": sum(sample.logprobs) / len(sample.logprobs) if job.line.get("logprobs") and sample.logprobs else None,
         }
 
     def text_of(self, sample: Sample) -> tuple[str, bool]:

@@ -67,6 +67,8 @@ class Row:
     """The options' tokens, of a choice."""
     rng: random.Random
     said: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    """Of all that is said, where it was asked for."""
     finished: bool = False
 
     @property

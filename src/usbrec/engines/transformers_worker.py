@@ -164,7 +164,12 @@ class Worker:
         if batch.rows[0].options:
             weigh(batch.rows, logits)
             return
-        for row, token in zip(batch.rows, draw(logits, batch.rows), strict=True):
+        tokens = draw(logits, batch.rows)
+        if any(row.job.sampling.logprobs for row in batch.rows):
+            told = logits.float().log_softmax(-1)
+            for at, token in enumerate(tokens):
+                batch.rows[at].logprob += float(told[at, token])
+        for row, token in zip(batch.rows, tokens, strict=True):
             if row.live:
                 row.said.append(token)
                 collect(model, row)
@@ -196,6 +201,7 @@ def collect(model: TorchModel, row: Row) -> None:
         finish="stop" if ended or stopped else "length",
         prompt_tokens=len(row.prompt),
         completion_tokens=len(row.said),
+        logprob=row.logprob / len(row.said) if sampling.logprobs else None,
     )
     if len(job.done) == len(job.seeds):
         job.succeed([job.done[at] for at in range(len(job.seeds))])

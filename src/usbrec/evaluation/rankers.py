@@ -22,7 +22,7 @@ from usbrec.cooccurrence import Cooccurrence
 from usbrec.errors import EngineReply, UsbrecError
 from usbrec.evaluation.ranking import DEPTH, Ranking
 from usbrec.linking import Linker
-from usbrec.roles import Profiler, SampleReplies
+from usbrec.roles import Profiler, ScoreReplies
 from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, Retriever, named_items
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Example, Outcome
@@ -71,9 +71,9 @@ def rank_samples(
 
 @dataclass(frozen=True)
 class Sampled:
-    """A recommender's own ranking: n replies are drawn and `rank_samples` orders what they name (without log-probabilities)."""
+    """A recommender's own ranking: n replies are drawn and `rank_samples` orders what they name."""
 
-    recommender: SampleReplies
+    recommender: ScoreReplies
     linker: Linker
     n: int = 20
     """Replies; at most `MAX_COUNTED_ITEMS` times as many items, usually far fewer than k."""
@@ -82,10 +82,11 @@ class Sampled:
     """Leave out what the dialogue has named."""
 
     async def rank(self, dialogue: Dialogue, *, k: int, seed: int) -> tuple[str, ...]:
-        texts = await self.recommender.sample(dialogue, n=self.n, temperature=self.temperature, seed=seed)
-        if not texts:
+        drawn = await self.recommender.sample_scored(dialogue, n=self.n, temperature=self.temperature, seed=seed)
+        if not drawn:
             raise EngineReply(f"all of {self.n} sampled replies were empty")
-        return rank_samples(texts, None, self.linker, named_items(dialogue, self.linker) if self.new_only else ())[:k]
+        texts, logprobs = zip(*drawn, strict=True)
+        return rank_samples(texts, logprobs, self.linker, named_items(dialogue, self.linker) if self.new_only else ())[:k]
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,14 @@ class SampleReplies(Protocol):
         ...
 
 
+class ScoreReplies(Protocol):
+    """A recommender that also says how likely each of its sampled replies is."""
+
+    async def sample_scored(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[tuple[str, float | None]]:
+        """(reply, its mean log-probability a token, or None where the engine cannot tell); empty replies are dropped."""
+        ...
+
+
 class GuidedSampler(Protocol):
     """Draws replies with a retrieved item in the prompt, one a reply, the best item first."""
 

@@ -127,6 +127,13 @@ class LLMRecommender:
         completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
         return [text for text in (clean(c.text) for c in completions) if text]
 
+    async def sample_scored(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[tuple[str, float | None]]:
+        """As `sample`, each reply with its mean log-probability a token."""
+        hints = await self.hints_for(dialogue) if self.hints_for else ()
+        sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed, logprobs=True)
+        completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
+        return [(text, c.logprob) for text, c in ((clean(c.text), c) for c in completions) if text]
+
 
 def repeats(text: str, dialogue: Dialogue, linker: Linker) -> bool:
     """Does a reply offer only items that were named already, or say the recommender's own words once more?"""
@@ -189,16 +196,20 @@ class LLMSeeker:
     async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
         system = render("seeker", item=self.noun, wishes=describe([self.catalogue[t] for t in self.targets]))
         chat = as_seen_by("seeker", dialogue, system)
-        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed)
-        texts = [clean(c.text) for c in await self.engine.chat(chat, n=self.attempts, sampling=sampling)]
-        spoken = [text for text in texts if text]
-        if not spoken:
-            raise EngineReply("the simulated seeker said nothing", where=self.engine.name)
         named = frozenset(self.linker.leaks(dialogue, self.targets))
         secret = tuple(t for t in self.targets if t not in named)
-        for text in spoken:
-            if not self.linker.reveals(text, secret):
-                return text
+        spoken: list[str] = []
+        for count, part in ((1, seed), (self.attempts - 1, seed_of(seed, "again"))):  # most first ones give nothing away
+            if not count:
+                break
+            sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=part)
+            texts = [clean(c.text) for c in await self.engine.chat(chat, n=count, sampling=sampling)]
+            spoken += [text for text in texts if text]
+            for text in spoken:
+                if not self.linker.reveals(text, secret):
+                    return text
+        if not spoken:
+            raise EngineReply("the simulated seeker said nothing", where=self.engine.name)
         return self.linker.mask(spoken[0], secret)
 
 
