@@ -62,7 +62,7 @@ def main(
 ) -> None:
     """How the work grows with rows, candidates, depth and the catalogue."""
     trained = common.Trained(run, "base")
-    replies = [e.reply for e in trained.world.splits["train"] if e.reply and e.reply_whole and e.targets][:2000]
+    replies = [e.reply for e in trained.world.splits["train"] if e.answered and e.targets][:2000]
     table = asyncio.run(_rows(trained, replies))
     table += asyncio.run(_searches(trained, replies))
     table += [_linking(count, replies) for count in TITLES if count <= most]

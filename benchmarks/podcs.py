@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ import typer
 from benchmarks import common
 from benchmarks.reference import SAMPLES, ReferencePreferences
 from usbrec.engine import Engine
-from usbrec.preferences import CandidateMaker
 from usbrec.progress import progress
 from usbrec.roles.llm import LLMJudge, LLMSeeker
 from usbrec.seeds import seed_of
@@ -99,19 +97,7 @@ async def _measure(
 
 def _ours(trained: common.Trained, engine: Engine, settings: dict[str, Any]) -> Callable[[Example], Awaitable[Any]]:
     recipe = common.with_roles(trained.recipe, {"prefer": settings})
-    assembly, prefer = trained.assembly(engine, recipe), recipe.prefer
-    policy = replace(assembly.recommender(engine), redraws=0)
-    return CandidateMaker(
-        policy=policy,
-        seeker_for=assembly.seeker_for(prefer.seeker),
-        judge_for=assembly.judge_for(prefer.judge),
-        linker=trained.world.linker,
-        settings=prefer,
-        seed=recipe.seed,
-        policy_with=policy.hinted,
-        retrieve=assembly.retrieve,
-        hints_for=policy.hints_for,
-    )
+    return trained.assembly(engine, recipe).candidate_maker(engine)
 
 
 def _pattern(trained: common.Trained, engine: Engine, settings: dict[str, Any]) -> Callable[[Example], Awaitable[Any]]:

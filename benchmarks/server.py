@@ -34,7 +34,7 @@ def main(
 
 
 async def _main(trained: common.Trained, rows: int, reference_rows: int, single: int, reference_single: int, out: Path) -> None:
-    replies = [e.reply for e in trained.world.splits["train"] if e.reply and e.reply_whole and e.targets][:2000]
+    replies = [e.reply for e in trained.world.splits["train"] if e.answered and e.targets][:2000]
     with endpoint(replies, out) as url:
 
         def engine() -> Engine:

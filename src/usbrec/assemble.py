@@ -19,6 +19,7 @@ from usbrec.engines.stats import Gauge
 from usbrec.errors import ConfigError
 from usbrec.evaluation.rankers import Cooccurring, Popular, Ranker, Retrieved
 from usbrec.linking import Linker
+from usbrec.preferences import CandidateMaker
 from usbrec.roles import (
     JudgeFor,
     ProfileJudgeFor,
@@ -108,6 +109,11 @@ class Assembly:
     world: World
     engines: Engines
 
+    def judged_by(self, engine: EngineConfig | None) -> Assembly:
+        """The same with another model for the roles that the recipe's judge plays."""
+        engines = self.recipe.engines.model_copy(update={"judge": engine})
+        return replace(self, recipe=self.recipe.model_copy(update={"engines": engines}))
+
     def seeker_for(self, settings: SeekerSettings) -> SeekerFor:
         world, noun = self.world, self.recipe.recommender.noun
         if settings.kind == "attributes":
@@ -184,6 +190,21 @@ class Assembly:
             linker=self.world.linker,
         )
 
+    def candidate_maker(self, engine: Engine) -> CandidateMaker:
+        """PODCS over the bare policy: the model of `engine`, which draws nothing anew."""
+        settings, policy = self.recipe.prefer, replace(self.recommender(engine), redraws=0)
+        return CandidateMaker(
+            policy=policy,
+            seeker_for=self.seeker_for(settings.seeker),
+            judge_for=self.judge_for(settings.judge),
+            linker=self.world.linker,
+            settings=settings,
+            seed=self.recipe.seed,
+            policy_with=policy.hinted,
+            retrieve=self.retrieve,
+            hints_for=policy.hints_for,
+        )
+
     def search(self, engine: Engine) -> Search:
         """SES over the model of `engine`."""
         settings, world = self.recipe.search, self.world
@@ -237,7 +258,7 @@ class Assembly:
         """A floor, the collaborative baseline or the ceiling (see `REFERENCES`)."""
         world = self.world
         if arm == "floor:random-reply":
-            said = RandomReply(tuple(e.reply for e in world.splits["train"] if e.reply and e.reply_whole))
+            said = RandomReply(tuple(e.reply for e in world.splits["train"] if e.answered))
             return lambda _: said
         if arm == "floor:most-popular":
             return lambda _: MostPopular(world.catalogue, world.linker, world.cooccurrence)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from usbrec.errors import ConfigError, DataError, UsbrecError
 from usbrec.evaluation import calibration_tables
 from usbrec.evaluation.calibration import LEAST_AUC, Calibration, JudgedRow, Label, Variant, Verdict, calibrate, labelled_replies
 from usbrec.evaluation.probes import PROBES, SWAPPED, TRUTH, Probes
-from usbrec.pipeline import Run
+from usbrec.pipeline import Run, slug
 from usbrec.roles import JudgeFor
 from usbrec.roles.llm import RUBRICS
 from usbrec.roles.settings import JudgeSettings
@@ -49,10 +48,6 @@ class Named:
     settings: JudgeSettings
     engine: EngineConfig | None
 
-    @property
-    def folder(self) -> str:
-        return re.sub(r"[^\w.-]+", "-", self.name)
-
 
 def named(spec: str, recipe: Recipe) -> Named:
     """The judge of a spec, KIND[:METHOD][@MODEL]; a model that is not named is the recipe's `engines.judge`.
@@ -61,15 +56,14 @@ def named(spec: str, recipe: Recipe) -> Named:
         ConfigError: no such kind or method, or an LLM judge without a model.
     """
     how, _, model = spec.partition("@")
-    kind, _, method = how.partition(":")
     try:
-        settings = JudgeSettings.model_validate({"kind": kind} | ({"method": method} if method else {}))
-    except ValidationError:
+        settings = JudgeSettings.of(how)
+    except ValueError:
         kinds, methods = (", ".join(get_args(JudgeSettings.model_fields[name].annotation)) for name in ("kind", "method"))
         what = f"'{spec}' is no judge"
         raise ConfigError(what, where="--judge", fix=f"write KIND[:METHOD][@MODEL]; kinds: {kinds}; methods: {methods}") from None
-    if kind == "catalogue":
-        return Named(kind, settings, None)
+    if settings.kind == "catalogue":
+        return Named(settings.spec, settings, None)
     engine = recipe.engines.judge or (recipe.engines.policy if model else None)
     if engine is None:
         raise ConfigError(
@@ -77,7 +71,7 @@ def named(spec: str, recipe: Recipe) -> Named:
         )
     if model:
         engine = engine.model_copy(update={"model": model, "adapter": None})
-    return Named(f"{kind}:{settings.method}@{Path(engine.model).stem if '/' in engine.model else engine.model}", settings, engine)
+    return Named(f"{settings.spec}@{Path(engine.model).name.removesuffix('.gguf')}", settings, engine)
 
 
 @dataclass
@@ -154,9 +148,8 @@ class Calibrating:
             ConfigError: a spec names no judge.
             DataError: no row can be used, or a label's row is not there.
         """
-        judges = [
-            named(spec, self.recipe) for spec in dict.fromkeys(("catalogue", *specs))
-        ]  # the catalogue judge: what others are held against
+        held_against = "catalogue"
+        judges = [named(spec, self.recipe) for spec in dict.fromkeys((held_against, *specs))]
         prepared = await Loop(run=self.run, recipe=self.recipe, data_dir=self.data_dir).prepare()
         world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
         examples = self.examples(world)
@@ -166,7 +159,7 @@ class Calibrating:
             found[judge.name] = self._verdicts(judge)
         calibrated = {
             name: calibrate(
-                name, rows, catalogue=found["catalogue"] if name != "catalogue" else (), labels=self.labels,
+                name, rows, catalogue=found[held_against] if name != held_against else (), labels=self.labels,
                 least_auc=self.least_auc, seed=self.recipe.seed,
             )
             for name, rows in found.items()
@@ -175,7 +168,7 @@ class Calibrating:
 
     def examples(self, world: World) -> list[Example]:
         """The rows: those with a whole human reply, and every row that a label speaks of."""
-        usable = [e for e in world.splits[self.split] if e.reply and e.reply_whole and e.targets]
+        usable = [e for e in world.splits[self.split] if e.answered and e.targets]
         known = {example.key for example in usable}
         if strange := sorted(self.labels.keys() - known):
             what = f"{len(strange)} labelled rows are not among the rows of {self.split} with a whole human reply: {', '.join(strange[:3])}"
@@ -188,7 +181,7 @@ class Calibrating:
 
     def probes(self, world: World) -> Probes:
         """The replies of known worth, from training dialogues."""
-        replies = [e.reply for e in world.splits["train"] if e.reply and e.reply_whole]
+        replies = [e.reply for e in world.splits["train"] if e.answered]
         return Probes(world.catalogue, world.linker, world.cooccurrence, replies)
 
     async def _stage(self, judge: Named, world: World, examples: Sequence[Example], prepared: str) -> None:
@@ -206,13 +199,12 @@ class Calibrating:
             "rows": self.rows, "split": self.split, "thorough": self.thorough, "seed": self.recipe.seed, "labels": labels,
             "prompts": digests_of(*RUBRICS.values()),
         }  # fmt: skip
-        await self.run.stage(f"judges/{judge.folder}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}")
+        await self.run.stage(f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}")
 
     async def _ask(
         self, judge: Named, world: World, examples: Sequence[Example], engines: Engines, variants: Sequence[Variant], path: Path
     ) -> int:
-        engines_of = self.recipe.engines.model_copy(update={"judge": judge.engine})
-        assembly = Assembly(self.recipe.model_copy(update={"engines": engines_of}), world, engines)
+        assembly = Assembly(self.recipe, world, engines).judged_by(judge.engine)
         words = {v: v if v in RUBRICS else judge.settings.wording for v in variants}
         judges = {v: assembly.judge_for(judge.settings.model_copy(update={"wording": words[v]})) for v in variants}
         order = sorted(examples, key=lambda e: seed_of(self.recipe.seed, "thorough", e.key))
@@ -228,7 +220,7 @@ class Calibrating:
     def _verdicts(self, judge: Named) -> list[JudgedRow]:
         """The passes put together, a row each."""
         joined: dict[str, JudgedRow] = {}
-        for path in sorted((self.run.folder / "judges" / judge.folder).glob("*.jsonl")):
+        for path in sorted((self.run.folder / "judges" / slug(judge.name)).glob("*.jsonl")):
             for row in jsonl.read(path, JudgedRow):
                 other = joined.get(row.key)
                 joined[row.key] = row if other is None else other.model_copy(

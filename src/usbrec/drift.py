@@ -17,14 +17,13 @@ from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
-from usbrec.errors import ConfigError, UsbrecError
+from usbrec.errors import ConfigError
 from usbrec.evaluation.divergence import Divergence, checkpoint_of, divergence, scales_of
 from usbrec.evaluation.ieval import Evaluation
 from usbrec.pipeline import Run
 from usbrec.roles import RecommenderFor
 from usbrec.roles.llm import RUBRICS
-from usbrec.rowmap import map_rows
-from usbrec.stages import Loop, base_model, digests_of, sample_rows
+from usbrec.stages import Loop, base_model, digests_of, play_rows, sample_rows
 from usbrec.types import Example, Outcome
 
 RESULT = "checkpoints/divergence.json"
@@ -57,9 +56,7 @@ class Drift:
             raise ConfigError("no checkpoint of the SimPO training was kept", where=str(self.run.folder / "simpo"), fix=fix)
         judges = self._judges()
         world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
-        examples = sample_rows(
-            [e for e in world.splits[self.split] if e.reply and e.reply_whole], self.rows, self.recipe.seed, "checkpoints"
-        )
+        examples = sample_rows([e for e in world.splits[self.split] if e.answered], self.rows, self.recipe.seed, "checkpoints")
         references: dict[str, list[Outcome]] = {}
         for arm in REFERENCES:
             references[arm] = await self._arm(arm, None, None, examples, world, judges)
@@ -75,8 +72,7 @@ class Drift:
 
     def _judges(self) -> dict[str, Named]:
         """By name, the one that the training pairs were scored by first."""
-        trained = self.recipe.prefer.judge
-        specs = [trained.kind if trained.kind == "catalogue" else f"{trained.kind}:{trained.method}", *self.specs]
+        specs = (self.recipe.prefer.judge.spec, *self.specs)
         return {judge.name: judge for judge in (named(spec, self.recipe) for spec in specs)}
 
     async def _arm(
@@ -84,7 +80,6 @@ class Drift:
         judges: Mapping[str, Named],
     ) -> list[Outcome]:  # fmt: skip
         """The judged first replies of a checkpoint, or of an arm without a model."""
-        rows: list[Outcome] = []
 
         async def work(folder: Path) -> dict[str, Any]:
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
@@ -93,21 +88,14 @@ class Drift:
                     arm=arm,
                     recommender_for=await self._recommender(arm, policy, assembly, folder),
                     seeker_for=assembly.seeker_for(self.recipe.evaluate.seeker),
-                    judges_for=[self._assembly(judge, world, engines).judge_for(judge.settings) for judge in judges.values()],
+                    judges_for=[assembly.judged_by(judge.engine).judge_for(judge.settings) for judge in judges.values()],
                     linker=world.linker,
                     turns=1,
                     seed=self.recipe.seed,
                 )
-                rows[:] = await map_rows(
-                    examples, evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
-                    failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=arm,
-                    limit=self.recipe.engines.policy.concurrency, gauge=engines.gauge(),
-                )  # fmt: skip
+                found = await play_rows(examples, evaluation, folder, self.recipe.engines.policy.concurrency, engines.gauge(), label=arm)
             (folder / "model.gguf").unlink(missing_ok=True)  # the adapter is kept
-            failed = sum(bool(row.error) for row in rows)
-            if failed == len(rows):
-                raise UsbrecError(f"every row failed; the first one: {rows[0].error}", where=arm)
-            return {"rows": len(rows), "failed": failed}
+            return found
 
         stages = self.run.manifest["stages"]
         parts = {
@@ -117,7 +105,7 @@ class Drift:
         }  # fmt: skip
         name = f"checkpoints/{arm.replace(':', '-')}"
         await self.run.stage(name, parts, work, label=f"{len(examples)} rows of {self.split}")
-        return rows or jsonl.read(self.run.folder / name / "outcomes.jsonl", Outcome)
+        return jsonl.read(self.run.folder / name / "outcomes.jsonl", Outcome)
 
     async def _recommender(self, arm: str, policy: Path | EngineConfig | None, assembly: Assembly, folder: Path) -> RecommenderFor:
         if policy is None:
@@ -132,7 +120,3 @@ class Drift:
             policy = self.recipe.engines.policy.model_copy(update={"model": str(merged), "adapter": None})
         said = assembly.recommender(assembly.engines.get(policy))
         return lambda _: said
-
-    def _assembly(self, judge: Named, world: World, engines: Engines) -> Assembly:
-        changed = self.recipe.engines.model_copy(update={"judge": judge.engine})
-        return Assembly(self.recipe.model_copy(update={"engines": changed}), world, engines)

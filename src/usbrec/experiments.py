@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ class Plan:
         """
         measured: dict[str, Mapping[str, Sequence[Outcome]]] = {}
         for name, recipe in self.recipes.items():
-            folder = out / slug(name)
+            folder = out / pipeline.slug(name)
             if start and not folder.exists():
                 take_over(start, folder)
             say(f"\n{self.file.name}: {name}")
@@ -186,11 +185,6 @@ def _copy(source: str, target: str) -> str:
         except OSError:
             pass
     return shutil.copy2(source, target)
-
-
-def slug(name: str) -> str:
-    """A variant's name as a folder's."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
 
 
 def _word(value: Any) -> str:

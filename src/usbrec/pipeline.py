@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +26,11 @@ from usbrec import __version__, jsonl
 from usbrec.errors import StorageError, UsbrecError
 
 Say = Callable[[str], None]
+
+
+def slug(name: str) -> str:
+    """A name as a folder's."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
 
 
 def fingerprint(parts: object) -> str:

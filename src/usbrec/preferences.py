@@ -123,7 +123,7 @@ class CandidateMaker:
         texts = await policy.sample(dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
         counts = Counter(texts)
         judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
-        answered = dialogue == example.dialogue and example.reply and example.reply_whole
+        answered = dialogue == example.dialogue and example.answered
         human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human")) if answered else None
         candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
         said = candidates.pop() if human else None

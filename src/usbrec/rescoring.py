@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from usbrec import config, jsonl, prompts
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
@@ -42,12 +40,9 @@ def judge_of(given: str) -> JudgeSettings:
     Raises:
         ConfigError: there is no such judge.
     """
-    kind, colon, method = given.partition(":")
     try:
-        if colon and kind == "catalogue":
-            raise ValueError("it has no methods")
-        return JudgeSettings.model_validate({"kind": kind, **({"method": method} if colon else {})})
-    except (ValidationError, ValueError):
+        return JudgeSettings.of(given)
+    except ValueError:
         known = "catalogue, llm and grounded, the latter two with :choose or :vote"
         raise ConfigError(f"there is no judge '{given}'", where="--judge", fix=f"known: {known}") from None
 
@@ -191,4 +186,4 @@ def label_of(judge: JudgeSettings, engine: EngineConfig | None) -> str:
     """`catalogue`, or `llm:choose@model`: what makes one judge's scores another's."""
     if judge.kind == "catalogue" or engine is None:
         return judge.kind
-    return f"{judge.kind}:{judge.method}@{Path(engine.model).name}"
+    return f"{judge.spec}@{Path(engine.model).name}"

@@ -7,8 +7,8 @@ finished ones are kept (`pipeline`).  Only a path, the model's, travels back fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,18 +178,7 @@ class Loop:
             examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 assembly = Assembly(recipe, world, engines)
-                policy = replace(assembly.recommender(engines.get(self.engine_of("sft"))), redraws=0)
-                maker = preferences.CandidateMaker(
-                    policy=policy,
-                    seeker_for=assembly.seeker_for(settings.seeker),
-                    judge_for=assembly.judge_for(settings.judge),
-                    linker=world.linker,
-                    settings=settings,
-                    seed=recipe.seed,
-                    policy_with=policy.hinted,
-                    retrieve=assembly.retrieve,
-                    hints_for=policy.hints_for,
-                )
+                maker = assembly.candidate_maker(engines.get(self.engine_of("sft")))
                 sets = await map_rows(
                     examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
                     row_key=lambda r: r.key, failed=lambda e, fault: preferences.CandidateSet(key=e.key, error=str(fault)),
@@ -232,7 +221,7 @@ class Loop:
             arms = (self.system.arm, *REFERENCES)  # first, since it may not work
         if not examples:
             raise ConfigError(f"the {settings.split} split has no rows", where="evaluate.split")
-        if not any(example.reply and example.reply_whole for example in examples):
+        if not any(example.answered for example in examples):
             arms = tuple(arm for arm in arms if arm != "ceiling:human")  # the report says that it is missing
         done: dict[str, str] = {}
         for arm in arms:
@@ -259,16 +248,8 @@ class Loop:
                 turns=settings.turns,
                 seed=recipe.seed,
             )
-            rows = await map_rows(
-                examples, self.system.played(evaluation) if self.system else evaluation, path=folder / "outcomes.jsonl", kind=Outcome,
-                key=lambda e: e.key, row_key=lambda r: r.key,
-                failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=f"evaluate {arm}",
-                limit=at_once, gauge=assembly.engines.gauge(),
-            )  # fmt: skip
-            failed = [row for row in rows if row.error]
-            if len(failed) == len(rows):
-                raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=f"evaluate {arm}")
-            return {"rows": len(rows), "failed": len(failed)}
+            play = self.system.played(evaluation) if self.system else evaluation
+            return await play_rows(examples, evaluation, folder, at_once, assembly.engines.gauge(), label=f"evaluate {arm}", play=play)
 
         others = digests_of("seeker", *RUBRICS.values())
         parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
@@ -356,6 +337,34 @@ class Loop:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
 
 
+async def play_rows(
+    examples: Sequence[Example],
+    evaluation: Evaluation,
+    folder: Path,
+    at_once: int,
+    gauge: Callable[[], str],
+    *,
+    label: str,
+    play: Callable[[Example], Awaitable[Outcome]] | None = None,
+) -> dict[str, Any]:
+    """Plays an arm's rows into `outcomes.jsonl`; the counts for the manifest.
+
+    Args:
+        play: how a row is played, where `evaluation` does not do that itself.
+
+    Raises:
+        UsbrecError: every row failed.
+    """
+    rows = await map_rows(
+        examples, play or evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
+        failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=label, limit=at_once, gauge=gauge,
+    )  # fmt: skip
+    failed = [row for row in rows if row.error]
+    if len(failed) == len(rows):
+        raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=label)
+    return {"rows": len(rows), "failed": len(failed)}
+
+
 def needs_model(last: StageName) -> bool:
     """Does running through `last` need the SFT model?"""
     return last != "prepare"
@@ -390,7 +399,7 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
     from usbrec.training import SftRow
 
     settings, voice = recipe.imitation, recipe.recommender
-    usable = [e for e in world.splits[split] if e.reply and e.reply_whole]
+    usable = [e for e in world.splits[split] if e.answered]
     if settings.new_offers_only:
         usable = [e for e in usable if set(e.targets) - set(e.leaks)]
     chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")

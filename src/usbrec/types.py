@@ -89,6 +89,11 @@ class Example(Frozen):
     """The targets that the dialogue already names."""
 
     @property
+    def answered(self) -> bool:
+        """Is the human's reply there, and whole?"""
+        return bool(self.reply) and self.reply_whole
+
+    @property
     def leaked(self) -> bool:
         """Is a target named in the dialogue already?"""
         return bool(self.leaks)

@@ -16,12 +16,12 @@ from usbrec.cli.data import app
 from usbrec.cooccurrence import Likes
 from usbrec.data.prepared import Card, write
 from usbrec.engine import Sampling
-from usbrec.engines.ledger import LedgerEngine
+from usbrec.engines.ledger import LedgerEngine, prompt_digest
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import StorageError
 from usbrec.evaluation.leak_tables import sheets
 from usbrec.evaluation.leaks import SUBSETS, LeakAudit, audit, form_of, given_away, history_leaks, overlap
-from usbrec.evaluation.prompt_leaks import PromptLeaks, Voice, asked, digest_of, prompt_leaks
+from usbrec.evaluation.prompt_leaks import PromptLeaks, Voice, asked, prompt_leaks
 from usbrec.linking import Linker
 from usbrec.roles.llm import LLMRecommender, recommender_messages
 from usbrec.roles.settings import RecommenderSettings
@@ -201,7 +201,7 @@ async def test_the_digest_is_the_ledgers(tmp_path: Path) -> None:
     engine = LedgerEngine(ScriptedEngine(), tmp_path / "ledger.sqlite")
     await engine.chat(chat, sampling=Sampling())
     await engine.close()
-    assert asked(tmp_path / "ledger.sqlite") == {digest_of(chat)}
+    assert asked(tmp_path / "ledger.sqlite") == {prompt_digest(chat)}
 
 
 def test_the_tables_hold_no_text_and_the_audit_is_json() -> None:

@@ -80,7 +80,7 @@ def load(folder: Path) -> MeasuredRun:
     """
     from usbrec.errors import ConfigError, DataError
     from usbrec.evaluation.metrics import keep_new
-    from usbrec.evaluation.report import read_outcomes
+    from usbrec.evaluation.report import read_outcomes, unique
     from usbrec.evaluation.runs import MeasuredRun
     from usbrec.pipeline import Run
 
@@ -104,7 +104,7 @@ def load(folder: Path) -> MeasuredRun:
     others = ("seeker", "judge")
     return MeasuredRun(
         name=str(folder),
-        judges=tuple(f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name for place, name in enumerate(names)),
+        judges=tuple(unique(names)),
         arms=arms,
         protocol={
             "prepare": {key: prepared[key] for key in ("fingerprint", "parts") if key in prepared},

@@ -47,7 +47,7 @@ def calibrate(
 
     loaded = config.load(recipe, set_ or [])
     folder = out or Path("runs") / f"calibrate-{loaded.name}"
-    specs = judge or [kind.kind if kind.kind == "catalogue" else f"{kind.kind}:{kind.method}" for kind in loaded.evaluate.judges]
+    specs = judge or [settings.spec for settings in loaded.evaluate.judges]
     given = work.read_labels(labels) if labels else {}
     with pipeline.opened(folder, say) as run:
         calibrating = work.Calibrating(

@@ -17,7 +17,7 @@ from pydantic import Field
 from usbrec import __version__
 from usbrec.cooccurrence import Likes
 from usbrec.data import custom, opendialkg, opendialkg_raw, redial, redial_raw
-from usbrec.data.corpus import Corpus, find_folder
+from usbrec.data.corpus import Corpus, find_folder, places
 from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
 from usbrec.data.quality import measure_rows
 from usbrec.data.rows import RawRow, Tally, examples_of
@@ -90,7 +90,7 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
 
 def _folder(kind: str, data_dir: Path | None) -> Path:
     published = (redial_raw if kind == "redial" else opendialkg_raw).FILES[0]
-    for each in (data_dir / kind, data_dir) if data_dir else ():
+    for each in places(kind, data_dir):
         if (each / published).exists():
             return each
     return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))

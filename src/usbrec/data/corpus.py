@@ -46,6 +46,11 @@ class Corpus:
         return self.reading.linker
 
 
+def places(kind: str, data_dir: Path | None) -> tuple[Path, ...]:
+    """Where a corpus may lie: the subfolder named after it, then `data_dir` itself."""
+    return (data_dir / kind, data_dir) if data_dir else ()
+
+
 def find_folder(kind: str, data_dir: Path | None, needed: Sequence[str]) -> Path:
     """The folder with a corpus's files: `data_dir` itself or its subfolder named after the corpus.
 
@@ -55,7 +60,7 @@ def find_folder(kind: str, data_dir: Path | None, needed: Sequence[str]) -> Path
     fix = f"give the folder with --data-dir or USBREC_DATA, or fetch it: usbrec data get {kind} --out DIR"
     if data_dir is None:
         raise DataError(f"no folder with {kind} data was given", fix=fix)
-    for folder in (data_dir / kind, data_dir):
+    for folder in places(kind, data_dir):
         if (folder / needed[0]).exists() or (folder / "id2info.json").exists():
             missing = [name for name in needed if not (folder / name).exists()]
             if missing:

@@ -18,7 +18,7 @@ from typing import Any
 
 from usbrec.catalogue import Catalogue
 from usbrec.data import opendialkg_raw
-from usbrec.data.corpus import Corpus, digests, find_folder, read_info
+from usbrec.data.corpus import Corpus, digests, find_folder, places, read_info
 from usbrec.data.rows import Reading, read_rows
 from usbrec.linking import COMMON, GENERIC, Linker
 from usbrec.titles import clean, key_of
@@ -68,7 +68,7 @@ def read(data_dir: Path | None) -> Corpus:
     Raises:
         DataError: a file is missing or broken.
     """
-    for each in (data_dir / "opendialkg", data_dir) if data_dir else ():
+    for each in places("opendialkg", data_dir):
         if (each / opendialkg_raw.FILES[0]).exists():
             return opendialkg_raw.read(each, AUTHORS, _item)
     folder = find_folder("opendialkg", data_dir, FILES)

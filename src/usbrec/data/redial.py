@@ -15,7 +15,7 @@ from typing import Any
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.data import redial_raw
-from usbrec.data.corpus import Corpus, Liked, digests, find_folder, read_info
+from usbrec.data.corpus import Corpus, Liked, digests, find_folder, places, read_info
 from usbrec.data.rows import Reading, read_rows
 from usbrec.errors import DataError
 from usbrec.linking import Linker
@@ -34,7 +34,7 @@ def read(data_dir: Path | None) -> Corpus:
     Raises:
         DataError: a file is missing or broken.
     """
-    for each in (data_dir / "redial", data_dir) if data_dir else ():
+    for each in places("redial", data_dir):
         if all((each / name).exists() for name in redial_raw.FILES):
             return redial_raw.read(each, LICENCE)
     folder = find_folder("redial", data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))

@@ -268,12 +268,17 @@ class LedgerEngine:
         return answer
 
     def _row(self, verb: str, n: int, messages: Sequence[ChatMessage], settings: dict[str, Any]) -> Row:
-        prompt = _digest([[message.role, message.content] for message in messages])
+        prompt = prompt_digest(messages)
         key = _digest([self.name, verb, n, prompt, settings])
         return {
             "key": key, "at": time.time(), "engine": self.name, "verb": verb, "n": n, "prompt": prompt, "settings": json.dumps(settings),
             "reply": None, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0, "error": "",
         }  # fmt: skip
+
+
+def prompt_digest(messages: Sequence[ChatMessage]) -> str:
+    """What stands for a prompt in the ledger."""
+    return _digest([[message.role, message.content] for message in messages])
 
 
 def _digest(value: Any) -> str:

@@ -171,9 +171,14 @@ def _unfit(curves: Mapping[str, Auc], verdicts: Sequence[Verdict], failed: int, 
         return f"no row allowed the floor {missing[0]}"
     if len({v.score.value for v in verdicts}) == 1:
         return "it gives every reply one and the same score"
-    weak = {floor: curve.value for floor, curve in curves.items() if curve.value is not None and curve.value < least}
-    told = ", ".join(f"{floor} {value:.2f}" for floor, value in sorted(weak.items(), key=lambda pair: pair[1]))
-    return f"AUC of the human's reply below {least:g} against: {told}" if weak else ""
+    told = weak(curves, least)
+    return f"AUC of the human's reply below {least:g} against: {told}" if told else ""
+
+
+def weak(curves: Mapping[str, Auc], least: float) -> str:
+    """The floors against which the AUC is below `least`, the weakest first; empty where there is none."""
+    below = {floor: curve.value for floor, curve in curves.items() if curve.value is not None and curve.value < least}
+    return ", ".join(f"{floor} {value:.2f}" for floor, value in sorted(below.items(), key=lambda pair: pair[1]))
 
 
 def _scores(rows: Sequence[JudgedRow], probe: str, variant: Variant = "") -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from usbrec.evaluation.calibration import Calibration, JudgeCalibration
 from usbrec.evaluation.plots import Plot, dot, dots_figure, plot
 from usbrec.evaluation.probes import BEYOND, FLOORS, PROBES, TRUTH
 from usbrec.evaluation.stats import Interval
-from usbrec.evaluation.tables import Sheet, markdown, number, spread
+from usbrec.evaluation.tables import Sheet, between, markdown, number, spread
 
 
 def sheets(found: Calibration) -> list[Sheet]:
@@ -156,13 +156,8 @@ def _tokens(judges: Sequence[JudgeCalibration]) -> Sheet:
 
 
 def _auc(found: Auc) -> str:
-    if found.value is None:
-        return "–"
-    return number(found.value, 2) + ("" if found.low is None else f" [{number(found.low, 2)}, {number(found.high, 2)}]")
+    return between(found.value, found.low, found.high)
 
 
 def _shift(found: Interval) -> str:
-    if found.mean is None:
-        return "–"
-    mean, low, high = (number(value, sign=True) for value in (found.mean, found.low, found.high))
-    return mean if found.low is None else f"{mean} [{low}, {high}]"
+    return between(found.mean, found.low, found.high, 3, sign=True)

@@ -18,7 +18,7 @@ from usbrec.evaluation.divergence import curves as divergence_curves
 from usbrec.evaluation.metrics import METRICS, Measure
 from usbrec.evaluation.stats import Interval
 from usbrec.evaluation.summary import Curves, Report
-from usbrec.evaluation.tables import label, number, spread
+from usbrec.evaluation.tables import between, label, number, spread
 from usbrec.types import Frozen
 
 if TYPE_CHECKING:
@@ -127,10 +127,7 @@ def differences_figure(found: Sequence[Comparison], width: float) -> Figure:
         _bar(axes, place, row.diff, row.low, row.high, _STANDING[row.standing])
         names.append(f"{_brief(row.a)} − {_brief(row.b)}")
         values.append(_difference(row, width))
-    _label_rows(axes, names, values)
-    for row, tick in zip(rows, axes.get_yticklabels(), strict=True):
-        if isinstance(row, str):
-            tick.set_fontweight("bold")
+    _label_rows(axes, names, values, headings=[isinstance(row, str) for row in rows])
     axes.margins(x=0.04)
     axes.set_xlabel("difference in iEval", color=_INK)
     return figure
@@ -187,12 +184,8 @@ def dots_figure(groups: Sequence[tuple[str, Sequence[Dot]]], width: float, *, en
             continue
         _bar(axes, place, row.value, row.low, row.high, COLOURS[row.kind])
         names.append(row.name)
-        wide = width > 6 and row.low is not None
-        values.append(f"{number(row.value, 2)} [{number(row.low, 2)}, {number(row.high, 2)}]" if wide else number(row.value, 2))
-    _label_rows(axes, names, values)
-    for row, tick in zip(rows, axes.get_yticklabels(), strict=True):
-        if isinstance(row, str):
-            tick.set_fontweight("bold")
+        values.append(between(row.value, row.low, row.high) if width > 6 else number(row.value, 2))
+    _label_rows(axes, names, values, headings=[isinstance(row, str) for row in rows])
     axes.set_xlim(-0.015 * end, 1.015 * end)
     axes.set_xlabel(axis, color=_INK)
     return figure
@@ -232,11 +225,13 @@ def _end(shown: Sequence[tuple[str, Measure]], limits: tuple[float, float]) -> f
     return limits[1] if highest > limits[1] / 4 or highest <= 0 else 1.3 * highest
 
 
-def _label_rows(axes: Axes, names: Sequence[str], values: Sequence[str]) -> None:
-    """Names on the left, numbers on the right, first row on top."""
+def _label_rows(axes: Axes, names: Sequence[str], values: Sequence[str], headings: Sequence[bool] = ()) -> None:
+    """Names on the left, numbers on the right, first row on top; headings bold."""
     places = range(len(names))
     axes.set_yticks(places, names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
+    for heading, tick in zip(headings, axes.get_yticklabels(), strict=False):
+        tick.set_fontweight("bold" if heading else "normal")
     right = axes.secondary_yaxis("right")
     right.set_yticks(places, values, parse_math=False)
     right.tick_params(length=0, labelsize=9, labelcolor=_INK)
@@ -244,8 +239,7 @@ def _label_rows(axes: Axes, names: Sequence[str], values: Sequence[str]) -> None
 
 
 def _difference(row: Comparison, width: float) -> str:
-    text = number(row.diff, sign=True)
-    return text if width <= 6 or row.low is None else f"{text} [{number(row.low, sign=True)}, {number(row.high, sign=True)}]"
+    return between(row.diff, row.low, row.high, 3, sign=True) if width > 6 else number(row.diff, sign=True)
 
 
 def _brief(arm: str) -> str:

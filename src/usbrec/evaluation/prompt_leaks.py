@@ -14,8 +14,6 @@ The search's own summary and its internal seeker's lines are made from the dialo
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
@@ -23,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from usbrec.engine import ChatMessage
+from usbrec.engines.ledger import prompt_digest
 from usbrec.errors import StorageError
+from usbrec.evaluation.rankers import prefixes
 from usbrec.linking import Linker
 from usbrec.roles.llm import recommender_messages
 from usbrec.roles.settings import RecommenderSettings
@@ -85,11 +85,11 @@ async def prompt_leaks(outcomes: Sequence[Outcome], linker: Linker, voice: Voice
     prompts = confirmed = guided = 0
     rows: dict[str, set[str]] = {"offered": set(), "elsewhere": set(), "imagined": set()}
     for outcome in outcomes:
-        for before, turn in turns_of(outcome):
+        for before, turn in zip(prefixes(outcome), outcome.turns, strict=True):
             secret = secret_targets(before, outcome.targets, linker)
             for names, plain in await _names(before, turn, voice):
                 chat = _chat(before, voice.settings, names)
-                known = sent is None or digest_of(chat) in sent
+                known = sent is None or prompt_digest(chat) in sent
                 if plain:
                     prompts += 1
                     confirmed += known
@@ -107,22 +107,10 @@ async def prompt_leaks(outcomes: Sequence[Outcome], linker: Linker, voice: Voice
     return PromptLeaks(prompts=prompts, confirmed=None if sent is None else confirmed, guided=guided, **counts)
 
 
-def turns_of(outcome: Outcome) -> Iterator[tuple[Dialogue, Turn]]:
-    """Each played turn with the dialogue that it answered."""
-    for index, turn in enumerate(outcome.turns):
-        yield Dialogue(messages=outcome.dialogue.messages[: outcome.start + 2 * index]), turn
-
-
 def secret_targets(dialogue: Dialogue, targets: Sequence[str], linker: Linker) -> tuple[str, ...]:
     """The targets that nobody has named in the dialogue."""
     named = linker.leaks(dialogue, targets)
     return tuple(target for target in targets if target not in named)
-
-
-def digest_of(chat: Sequence[ChatMessage]) -> str:
-    """As the ledger writes it."""
-    turns = [[message.role, message.content] for message in chat]
-    return hashlib.sha256(json.dumps(turns, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 async def _names(before: Dialogue, turn: Turn, voice: Voice) -> list[tuple[tuple[str, ...], bool]]:

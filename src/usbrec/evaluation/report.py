@@ -47,7 +47,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         DataError: no outcomes, rows that break their format, or judges that do not fit the scores.
     """
     found = read_outcomes(run)
-    names = _unique(judges if judges is not None else _judges_in(found))
+    names = unique(judges if judges is not None else _judges_in(found))
     outcomes = keep_new(found)
     arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
     paired = compare_all(outcomes, names, seed=seed)
@@ -208,6 +208,6 @@ def _turns(arms: Mapping[str, Sequence[Outcome]]) -> Iterator[Turn]:
     return (turn for rows in arms.values() for outcome in rows for turn in outcome.turns)
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique(names: Sequence[str]) -> list[str]:
     """Two judges of one name get numbers."""
     return [f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name for place, name in enumerate(names)]

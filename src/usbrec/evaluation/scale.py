@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from usbrec.evaluation.agreement import Auc, auc
-from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED
+from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, weak
 from usbrec.evaluation.compare import CEILING, FLOORS, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
 from usbrec.evaluation.stats import CONFIDENCE, Interval
@@ -61,9 +61,8 @@ def _unfit(curves: Mapping[str, Auc], first: Mapping[str, Mapping[str, float | N
         return f"no verdict on {unscored} of {len(given)} replies of floors and ceiling"
     if any(curve.value is None for curve in curves.values()):
         return _NO_ROWS
-    weak = {floor: curve.value for floor, curve in curves.items() if curve.value is not None and curve.value < LEAST_AUC}
-    told = ", ".join(f"{floor} {value:.2f}" for floor, value in sorted(weak.items(), key=lambda pair: pair[1]))
-    return f"AUC of the human's reply below {LEAST_AUC:g} against {told}" if weak else ""
+    told = weak(curves, LEAST_AUC)
+    return f"AUC of the human's reply below {LEAST_AUC:g} against {told}" if told else ""
 
 
 def _normalised(outcomes: Mapping[str, Sequence[Outcome]], place: int, seed: int) -> tuple[str | None, dict[str, Interval]]:

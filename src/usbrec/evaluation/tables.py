@@ -58,13 +58,18 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
+def between(value: float | None, low: float | None, high: float | None, digits: int = 2, *, sign: bool = False) -> str:
+    """`0.99 [0.98, 1.00]`; without an interval the value alone, without a value a dash."""
+    text = number(value, digits, sign=sign)
+    return text if value is None or low is None else f"{text} [{number(low, digits, sign=sign)}, {number(high, digits, sign=sign)}]"
+
+
 def spread(measure: Measure | None, digits: int = 3) -> str:
     """`0.397 [0.340, 0.457]`, with the bounds that unscored rows leave."""
     if measure is None or measure.mean is None:
         return "–" if measure is None or not measure.unscored else "unscored"
-    text = number(measure.mean, digits)
-    text += " [no interval]" if measure.low is None else f" [{number(measure.low, digits)}, {number(measure.high, digits)}]"
-    return text
+    text = between(measure.mean, measure.low, measure.high, digits)
+    return f"{text} [no interval]" if measure.low is None else text
 
 
 def sheets(report: Report) -> list[Sheet]:
@@ -110,9 +115,7 @@ def _ieval(report: Report, judge: str) -> Sheet:
 
 
 def _place(found: Interval | None) -> str:
-    if found is None or found.mean is None:
-        return "–"
-    return number(found.mean, 2) + ("" if found.low is None else f" [{number(found.low, 2)}, {number(found.high, 2)}]")
+    return "–" if found is None else between(found.mean, found.low, found.high)
 
 
 def _unscored(measure: Measure) -> str:

@@ -8,7 +8,7 @@ from usbrec.evaluation.compare import FLOORS, kind_of
 from usbrec.evaluation.metrics import Measure
 from usbrec.evaluation.scale import Scale
 from usbrec.evaluation.summary import Report
-from usbrec.evaluation.tables import Sheet, label, number, spread
+from usbrec.evaluation.tables import Sheet, between, label, number, spread
 
 
 def sheets(report: Report) -> list[Sheet]:
@@ -46,9 +46,7 @@ def _scales(report: Report) -> Sheet:
 
 def _auc(scale: Scale, floor: str) -> str:
     found = scale.auc.get(floor)
-    if found is None or found.value is None:
-        return "–"
-    return number(found.value, 2) + ("" if found.low is None else f" [{number(found.low, 2)}, {number(found.high, 2)}]")
+    return "–" if found is None else between(found.value, found.low, found.high)
 
 
 def _variety(report: Report) -> Sheet:

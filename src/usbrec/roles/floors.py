@@ -85,6 +85,6 @@ class Human:
     example: Example
 
     async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
-        if not self.example.reply or not self.example.reply_whole:
+        if not self.example.answered:
             raise DataError("the human's reply is missing", where=self.example.key)
         return Reply(text=self.example.reply)

@@ -65,6 +65,23 @@ class JudgeSettings(Settings):
     wording: Wording = "full"
     """How the rubric is put to an LLM: one rubric in three wordings, for `usbrec judge calibrate` to compare."""
 
+    @classmethod
+    def of(cls, spec: str) -> JudgeSettings:
+        """The judge that a command line writes as KIND or KIND:METHOD.
+
+        Raises:
+            ValueError: there is no such kind or method, or a catalogue judge is given one.
+        """
+        kind, colon, method = spec.partition(":")
+        if colon and kind == "catalogue":
+            raise ValueError("a catalogue judge has no methods")
+        return cls.model_validate({"kind": kind, **({"method": method} if colon else {})})
+
+    @property
+    def spec(self) -> str:
+        """As `of` reads it."""
+        return self.kind if self.kind == "catalogue" else f"{self.kind}:{self.method}"
+
 
 class AffinitySettings(Settings):
     """Weights of the label-free likeness of an item to a profile, which the search's catalogue judge and the retriever use."""
