@@ -20,15 +20,16 @@ from usbrec.types import Example
 
 CATALOGUE = {"seeker": {"kind": "attributes"}, "judge": {"kind": "catalogue"}}
 LLM = {
-    "seeker": {"kind": "llm"}, "judge": {"kind": "llm", "method": "choose", "least_mass": 0.0}, "turns": 1, "k": SAMPLES, "played": 0,
+    "seeker": {"kind": "llm"}, "judge": {"kind": "llm", "method": "choose", "least_mass": 0.0}, "turns": 1, "scored": "last",
+    "k": SAMPLES, "played": 0,
 }  # fmt: skip
-"""The reference pattern's work: as many candidates, one turn of look-ahead, no dialogue played on before."""
+"""The reference pattern's work: as many candidates, one turn of look-ahead with its end scored, no dialogue played on before."""
 
 
 def main(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    rows: Annotated[int, typer.Option(help="Training dialogues that we draw candidates for.")] = 300,
-    reference_rows: Annotated[int, typer.Option(help="Those of the reference pattern, and of our LLM roles.")] = 60,
+    rows: Annotated[int, typer.Option(help="Training dialogues that we draw candidates for; with LLM roles half as many.")] = 300,
+    reference_rows: Annotated[int, typer.Option(help="Those of the reference pattern.")] = 60,
     out: common.Out = common.OUT,
 ) -> None:
     """Candidates for preference pairs: rows a minute."""
@@ -41,7 +42,7 @@ async def _main(trained: common.Trained, rows: int, reference_rows: int, out: Pa
     measured = [
         await _measure("reference pattern: 3 candidates, LLM roles", trained, _pattern, examples[:reference_rows], 1, {}),
         await _measure("ours: catalogue roles", trained, _ours, examples, lot, CATALOGUE),
-        await _measure("ours: LLM roles, a turn of look-ahead, exact scores", trained, _ours, examples[:reference_rows], lot, LLM),
+        await _measure("ours: LLM roles, a turn of look-ahead, exact scores", trained, _ours, examples[: rows // 2], lot, LLM),
     ]
     pattern, catalogue, llm = (row["rows/min"] for row in measured)
     k = trained.recipe.prefer.k

@@ -80,6 +80,19 @@ async def test_look_ahead_means_over_the_turns() -> None:
     assert [m.side for m in candidate.continuation] == ["seeker", "recommender"]
 
 
+async def test_the_end_of_the_look_ahead_alone_scores_where_asked() -> None:
+    found = await maker((LIKE,), turns=1, scored="last")(example(targets=("heat",)))
+    (candidate,) = found.candidates
+    assert candidate.score is not None and candidate.score.value == 0  # the greedy Toy Story
+    assert [m.text for m in candidate.continuation][-1] == "Have you seen Toy Story (1995)?"
+
+
+async def test_the_human_reply_is_judged_as_it_stands() -> None:
+    found = await maker((LIKE,), turns=1)(example(targets=("casi",)))
+    assert found.human is not None and found.human.score is not None
+    assert (found.human.continuation, found.human.score.value) == ((), 2)
+
+
 async def test_novelty_breaks_ties_against_the_usual_item() -> None:
     make = maker((LIKE, MISS), novelty=0.5)
     given = [example(f"d{i}:1", targets=("heat",)) for i in range(3)]

@@ -13,7 +13,7 @@ from usbrec.catalogue import Catalogue
 from usbrec.config import Recipe
 from usbrec.cooccurrence import Cooccurrence
 from usbrec.engine import Engine
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import EngineConfig, connect, recorded
 from usbrec.engines.metered import MeteredEngine
 from usbrec.engines.stats import Gauge
 from usbrec.errors import ConfigError
@@ -77,12 +77,17 @@ class Engines:
     """The engines of a run, each started once, at its first use; closed together."""
 
     ledger: Path | None = None
+    lender: Engines | None = None
+    """Whose engines stand behind this ledger, and who closes them; None: they are its own."""
     _open: dict[str, Engine] = field(default_factory=dict)
 
     def get(self, config: EngineConfig) -> Engine:
         mark = config.model_dump_json()
         if mark not in self._open:
-            self._open[mark] = connect(config, self.ledger)
+            if self.lender and self.ledger:
+                self._open[mark] = recorded(self.lender.get(config), self.ledger, owner=False)
+            else:
+                self._open[mark] = connect(config, self.ledger)
         return self._open[mark]
 
     def gauge(self) -> Gauge:

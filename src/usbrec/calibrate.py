@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
@@ -154,9 +155,11 @@ class Calibrating:
         world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
         examples = self.examples(world)
         found: dict[str, list[JudgedRow]] = {}
-        for judge in judges:
-            await self._stage(judge, world, examples, prepared)
-            found[judge.name] = self._verdicts(judge)
+        for _, group in groupby(judges, key=lambda judge: judge.engine):
+            async with Engines() as running:  # one engine for judges in a row that share it: what one has read, the next finds read
+                for judge in group:
+                    await self._stage(judge, running, world, examples, prepared)
+                    found[judge.name] = self._verdicts(judge)
         calibrated = {
             name: calibrate(
                 name, rows, catalogue=found[held_against] if name != held_against else (), labels=self.labels,
@@ -184,12 +187,12 @@ class Calibrating:
         replies = [e.reply for e in world.splits["train"] if e.answered]
         return Probes(world.catalogue, world.linker, world.cooccurrence, replies)
 
-    async def _stage(self, judge: Named, world: World, examples: Sequence[Example], prepared: str) -> None:
+    async def _stage(self, judge: Named, running: Engines, world: World, examples: Sequence[Example], prepared: str) -> None:
         async def work(folder: Path) -> dict[str, Any]:
             passes: tuple[tuple[str, Sequence[Variant]], ...] = (("ledger", ("", "reversed", "short", "steps")), ("retest", ("retest",)))
             failed = 0
             for name, variants in passes if judge.engine else (("ledger", ("", "reversed", "retest")),):
-                async with Metered(ledger=self.run.folder / f"{name}.sqlite") as engines:
+                async with Metered(self.run.folder / f"{name}.sqlite", lender=running) as engines:
                     failed += await self._ask(judge, world, examples, engines, variants, folder / f"{name}.jsonl")
             return {"rows": len(examples), "failed": failed}
 

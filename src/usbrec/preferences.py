@@ -46,7 +46,10 @@ class PreferenceSettings(Settings):
     temperature: float = Field(default=0.5, gt=0)
     """Of the candidates."""
     turns: int = Field(default=0, ge=0)
-    """Turns of look-ahead played after a candidate; its score is then the mean over its own and the later replies."""
+    """Turns of look-ahead played after a candidate."""
+    scored: Literal["every", "last"] = "every"
+    """Whose score a candidate gets that was played forward: `every`, the mean over its own and the later replies; `last`, that of the last
+    reply alone (the paper's: the dialogue is judged at its end)."""
     played: int = Field(default=0, ge=0)
     """Before candidates are drawn, the dialogue is played on for 0 to so many turns (drawn per row) by the policy and the simulated
     seeker, so that the policy also learns what to say after an offer was declined; 0 is the paper's setting."""
@@ -124,7 +127,7 @@ class CandidateMaker:
         counts = Counter(texts)
         judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
         answered = dialogue == example.dialogue and example.answered
-        human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human")) if answered else None
+        human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human"), turns=0) if answered else None
         candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
         said = candidates.pop() if human else None
         return CandidateSet(key=example.key, dialogue=dialogue, hints=hints, human=said, candidates=tuple(candidates))
@@ -150,18 +153,25 @@ class CandidateMaker:
             dialogue = said.say("seeker", await seeker.respond(said, start=start, seed=seed_of(seed, "answer", turn)))
         return dialogue
 
-    async def _judge(self, dialogue: Dialogue, targets: tuple[str, ...], text: str, count: int, seed: int) -> Candidate:
+    async def _judge(
+        self, dialogue: Dialogue, targets: tuple[str, ...], text: str, count: int, seed: int, turns: int | None = None
+    ) -> Candidate:
+        """Plays a reply forward (by default for `settings.turns` turns) and has it judged."""
         played = await converse(
             dialogue,
             recommender=self.policy,
             seeker=self.seeker_for(targets),
-            turns=1 + self.settings.turns,
+            turns=1 + (self.settings.turns if turns is None else turns),
             seed=seed,
             first=text,
         )
-        scores = [row[0] for row in await judge_replies(played, [self.judge_for(targets)], seed=seed)]
+        judge = self.judge_for(targets)
+        if self.settings.scored == "last":
+            score = await judge.score(played.dialogue, start=played.start, seed=seed_of(seed, judge.name, "last"))
+        else:
+            score = _over_turns([row[0] for row in await judge_replies(played, [judge], seed=seed)])
         after = played.dialogue.messages[played.start + 1 :]
-        return Candidate(text=text, items=self.linker.items(text), score=_over_turns(scores), continuation=after, count=count)
+        return Candidate(text=text, items=self.linker.items(text), score=score, continuation=after, count=count)
 
 
 def _over_turns(scores: Sequence[Score]) -> Score:

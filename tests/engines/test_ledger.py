@@ -40,6 +40,16 @@ async def test_a_repeated_call_is_answered_from_the_file(tmp_path: Path) -> None
     await second.close()
 
 
+async def test_only_the_owner_of_an_engine_closes_it(tmp_path: Path) -> None:
+    engine = ScriptedEngine(["a"])
+    for name, owner in (("one", False), ("two", False), ("three", True)):
+        ledger = LedgerEngine(engine, tmp_path / name, owner)
+        await ledger.chat(HELLO, sampling=WARM)
+        await ledger.close()
+        assert engine.closed == owner
+    assert [t.calls for t in totals(tmp_path / "one")] == [1] and engine.stats.calls == 3
+
+
 @pytest.mark.parametrize("change", ["prompt", "seed", "n", "engine", "options"])
 async def test_any_difference_asks_the_model(tmp_path: Path, change: str) -> None:
     inner = ScriptedEngine(["a"])

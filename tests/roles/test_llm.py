@@ -98,9 +98,11 @@ async def test_a_recommender_that_says_nothing_is_an_error_not_an_empty_reply() 
 
 
 async def test_the_seekers_words_are_filtered_before_anyone_reads_them() -> None:
-    spoken = Ears("I want Casino (1995)!", "A crime drama, please.")
-    said = await LLMSeeker(spoken.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Hello"), start=1, seed=1)
-    assert said == "A crime drama, please."
+    spoken = ScriptedEngine(["I want Casino (1995)!", "A crime drama, please."])  # one or the other, by the seed
+    seeker = LLMSeeker(spoken, CATALOGUE, LINKER, ("casi",))
+    said = [await seeker.respond(dialogue("hi", "Hello"), start=1, seed=seed) for seed in range(20)]
+    assert not any("casino" in text.lower() for text in said)
+    assert said.count("A crime drama, please.") >= 12  # of three lines all give it away in one of eight
     always = await LLMSeeker(Ears("I want Casino (1995)!").engine(), CATALOGUE, LINKER, ("casi",)).respond(
         dialogue("hi", "Yes?"), start=1, seed=1
     )
@@ -113,7 +115,7 @@ async def test_a_seeker_is_asked_again_only_when_it_gives_a_title_away() -> None
     assert len(told.heard) == 1
     loose = Ears("I want Casino (1995)!")
     await LLMSeeker(loose.engine(), CATALOGUE, LINKER, ("casi",)).respond(dialogue("hi", "Yes?"), start=1, seed=1)
-    assert len(loose.heard) == 3  # two more at once
+    assert len(loose.heard) == 3  # then the title is taken out
 
 
 async def test_the_seeker_is_asked_with_flipped_roles_and_one_user_message_at_a_time() -> None:

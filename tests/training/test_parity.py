@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
 
-from usbrec import models
-from usbrec.engine import ChatMessage
+from usbrec import data, models
 from usbrec.errors import ModelError
+from usbrec.roles.llm import recommender_messages
 from usbrec.training import ExportConfig, SftConfig, SftRow, merge_gguf, merge_safetensors, train_sft
-from usbrec.training.parity import parity
+from usbrec.training.parity import Reference
 from usbrec.weights import dequantise
 
-SYSTEM = "You recommend films. Offer one film that suits the person, in one short sentence."
-WISHES = ["something scary", "a funny film for tonight", "an old western", "a space adventure", "a sad love story"]
-KNOWN = ["Alien (1979)", "Heat (1995)", "Up (2009)", "Jaws (1975)", "Fargo (1996)"]
-MOODS = ["I watch it alone.", "My children are with me."]
 GREEDY_TOKENS = 12
+TRAINED = 32
 
 
-def prompt(wish: str, known: str, mood: str) -> tuple[ChatMessage, ...]:
-    return (
-        ChatMessage(role="system", content=SYSTEM),
-        ChatMessage(role="user", content=f"Hello! I am looking for {wish}."),
-        ChatMessage(role="assistant", content=f"Have you seen {known}?"),
-        ChatMessage(role="user", content=f"Yes, I have, and I liked it. What else is there? {mood}"),
-    )
-
-
-PROMPTS = [prompt(*parts) for parts in itertools.product(WISHES, KNOWN, MOODS)]
+def demo_rows(count: int, folder: Path) -> list[SftRow]:
+    """Prompts and human replies of the demo world, as SFT sees them."""
+    data.prepare(data.DataConfig(kind="demo"), None, folder)
+    examples = [example for example in data.load(folder).splits["train"] if example.reply_whole][:count]
+    return [
+        SftRow(
+            key=example.key,
+            messages=tuple(recommender_messages(example.dialogue, noun="film", nouns="films", history=12)),
+            reply=example.reply,
+        )
+        for example in examples
+    ]
 
 
 @pytest.fixture(scope="module")
-def merged(tmp_path_factory):
-    """(GGUF file, safetensors folder, GGUF file in F16) of the default model after a few steps at a high learning rate."""
+def rows(tmp_path_factory):
+    return demo_rows(TRAINED + 50, tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def prompts(rows):
+    return [row.messages for row in rows[TRAINED:]]
+
+
+@pytest.fixture(scope="module")
+def reference(merged, prompts):
+    return Reference.of(merged[1], prompts)
+
+
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory, rows):
+    """(GGUF file, safetensors folder, GGUF file in F16) of the default model after a few steps of SFT."""
     try:
         base = models.resolve(models.DEFAULT)
     except ModelError as fault:
         pytest.skip(f"needs the default model: {fault.fix}")
     out = tmp_path_factory.mktemp("parity")
-    replies = [f"You should see {name}, it is a great one." for name in KNOWN]
-    rows = [SftRow(key=str(n), messages=p[:2], reply=replies[n % 5]) for n, p in enumerate(PROMPTS[:24])]
-    config = SftConfig(max_steps=5, batch_size=4, learning_rate=1e-3, check_every=0)
-    result = train_sft(rows, [], config, base, out / "run")
+    config = SftConfig(epochs=1, batch_size=4, learning_rate=5e-4, check_every=0)
+    result = train_sft(rows[:TRAINED], [], config, base, out / "run")
     assert result.last_loss < result.first_loss
     assert base.gguf is not None
     return (
@@ -85,11 +96,12 @@ class Exact:
 
 
 @pytest.mark.slow
-def test_openvino_says_what_its_file_says(merged, tmp_path):
+def test_openvino_says_what_its_file_says(merged, prompts, tmp_path):
     """The engine, the chat template, the tokenizer and the layout: against torch on the very weights of the Q8_0 file."""
     dequantise(merged[0], tmp_path / "same")
-    engine = Exact(merged[0])
-    found = parity(tmp_path / "same", PROMPTS[::5], engine.first_tokens, engine.greedy, greedy_tokens=GREEDY_TOKENS)
+    engine, some = Exact(merged[0]), prompts[::5]
+    reference = Reference.of(tmp_path / "same", some, greedy=len(some), greedy_tokens=GREEDY_TOKENS)
+    found = reference.parity(engine.first_tokens, engine.greedy)
     print(found)
     assert found.mean_difference <= 0.03
     assert found.same_first >= 0.9
@@ -97,31 +109,33 @@ def test_openvino_says_what_its_file_says(merged, tmp_path):
 
 
 @pytest.mark.slow
-def test_openvino_says_what_was_trained(merged, tmp_path):
-    """Against torch on the merged fp32 weights: with F16 layers within 0.03; Q8_0 adds its rounding, about 0.03."""
-    first_tokens = Exact(merged[2]).first_tokens
-    found = parity(merged[1], PROMPTS, first_tokens)
+@pytest.mark.parametrize(("file", "most"), [(0, 0.035), (2, 0.015)], ids=["Q8_0", "F16"])
+def test_openvino_says_what_was_trained(merged, reference, file, most):
+    """Against torch on the merged fp32 weights, 50 dialogues.  Here, after a few steps, Q8_0 is at 0.030; a model trained on ReDial, on
+    ReDial's prompts, at 0.017 (docs/log.md)."""
+    found = reference.parity(Exact(merged[file]).first_tokens)
     print(found)
     assert (found.prompts, found.compared) == (50, 250)
-    assert found.mean_difference <= 0.03
+    assert found.mean_difference <= most
     assert found.max_difference <= 0.2
-    rounded = parity(merged[1], PROMPTS, Exact(merged[0]).first_tokens)
-    print(rounded)
-    assert rounded.mean_difference <= 0.045
 
 
 @pytest.mark.slow
-def test_llama_cpp_loads_the_same_file_and_says_the_same(merged):
+def test_llama_cpp_loads_the_same_file_and_says_the_same(merged, reference):
+    """The second runtime rounds activations to 8 bits, so a near tie may fall the other way: its first tokens are held against torch's."""
     xllamacpp = pytest.importorskip("xllamacpp", reason="needs the development dependency xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = str(merged[0])
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 512, 1, 2
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 1024, 1, 2
     server = xllamacpp.Server(params)
-    engine, same = Exact(merged[0]), 0
-    for messages in PROMPTS[:3]:
+
+    def first_tokens(messages):
         chat = [{"role": m.role, "content": m.content} for m in messages]
-        reply = server.handle_chat_completions({"messages": chat, "max_tokens": GREEDY_TOKENS, "temperature": 0})
-        text = reply["choices"][0]["message"]["content"]
-        assert text.strip()
-        same += text.strip() == engine.greedy(messages).strip()
-    assert same >= 2
+        reply = server.handle_chat_completions({"messages": chat, "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5})
+        return {told["token"]: told["logprob"] for told in reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]}
+
+    found = reference.parity(first_tokens)
+    print(found)
+    assert found.compared == 250
+    assert found.mean_difference <= 0.1
+    assert found.same_first >= 0.8

@@ -71,11 +71,14 @@ def connect(config: EngineConfig, ledger: Path | None = None) -> Engine:
         ledger: an SQLite file that records every call and answers repeated ones; None for neither.
     """
     engine = _engine(config)
-    if ledger is None:
-        return engine
+    return engine if ledger is None else recorded(engine, ledger)
+
+
+def recorded(engine: Engine, ledger: Path, *, owner: bool = True) -> Engine:
+    """An engine behind a ledger; `owner`: closing the one closes the other."""
     from usbrec.engines.ledger import LedgerEngine
 
-    return LedgerEngine(engine, ledger)
+    return LedgerEngine(engine, ledger, owner)
 
 
 def _engine(config: EngineConfig) -> Engine:

@@ -184,6 +184,8 @@ class LedgerEngine:
 
     inner: Engine
     path: Path
+    owner: bool = True
+    """Closes the inner engine with itself; False where others use it too."""
     hits: int = 0
     """Calls answered from the ledger."""
 
@@ -246,7 +248,8 @@ class LedgerEngine:
 
     async def close(self) -> None:
         try:
-            await self.inner.close()
+            if self.owner:
+                await self.inner.close()
         finally:
             ledger, self._ledger = self._ledger, None
             if ledger is not None:

@@ -198,19 +198,16 @@ class LLMSeeker:
         chat = as_seen_by("seeker", dialogue, system)
         named = frozenset(self.linker.leaks(dialogue, self.targets))
         secret = tuple(t for t in self.targets if t not in named)
-        spoken: list[str] = []
-        for count, part in ((1, seed), (self.attempts - 1, seed_of(seed, "again"))):  # most first ones give nothing away
-            if not count:
-                break
-            sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=part)
-            texts = [clean(c.text) for c in await self.engine.chat(chat, n=count, sampling=sampling)]
-            spoken += [text for text in texts if text]
-            for text in spoken:
-                if not self.linker.reveals(text, secret):
-                    return text
+        spoken = ""
+        for attempt in range(self.attempts):
+            sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed_of(seed, "again", attempt))
+            text = clean((await self.engine.chat(chat, sampling=sampling))[0].text)
+            if text and not self.linker.reveals(text, secret):
+                return text
+            spoken = spoken or text
         if not spoken:
             raise EngineReply("the simulated seeker said nothing", where=self.engine.name)
-        return self.linker.mask(spoken[0], secret)
+        return self.linker.mask(spoken, secret)
 
 
 @dataclass(frozen=True)
