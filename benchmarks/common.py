@@ -23,7 +23,8 @@ from usbrec.config import Recipe
 from usbrec.engine import Engine
 from usbrec.engines import EngineConfig, connect
 from usbrec.pipeline import Run
-from usbrec.stages import Loop, sample_rows
+from usbrec.rows import sample_rows
+from usbrec.stages import Loop
 from usbrec.types import Example
 
 OUT = Path("docs/experiments/benchmarks")

@@ -21,9 +21,10 @@ from usbrec.types import Example
 CATALOGUE = {"seeker": {"kind": "attributes"}, "judge": {"kind": "catalogue"}}
 LLM = {
     "seeker": {"kind": "llm"}, "judge": {"kind": "llm", "method": "choose", "least_mass": 0.0}, "turns": 1, "scored": "last",
-    "k": SAMPLES, "played": 0,
+    "k": SAMPLES, "played": 0, "judge_human": False,
 }  # fmt: skip
-"""The reference pattern's work: as many candidates, one turn of look-ahead with its end scored, no dialogue played on before."""
+"""The reference pattern's work: as many candidates, one turn of look-ahead with its end scored, no dialogue played on before, no human
+reply judged."""
 
 
 def main(

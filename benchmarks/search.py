@@ -28,28 +28,29 @@ def main(
 
 async def _main(trained: common.Trained, rows: int, single: int, out: Path) -> None:
     lot = trained.engine_config.concurrency
-    ours = [
+    first = [
         plain(trained, trained.engine(), lot),
         searching(DEFAULT, trained, trained.engine(), lot),
-        *(
-            searching(f"{name}, 8 samples", trained, trained.engine(), lot, strategy=name, **PURE, width=2 if name == "tree" else 1)
-            for name in STRATEGIES
-        ),
+        reference(trained, trained.engine()),
     ]
-    theirs = reference(trained, trained.engine())
-    everybody = [*ours, theirs]
-    examples = trained.rows(rows)
+    others = [
+        searching(f"{name}, 8 samples", trained, trained.engine(), lot, strategy=name, **PURE, width=2 if name == "tree" else 1)
+        for name in STRATEGIES
+    ]
+    everybody, examples = [*first, *others], trained.rows(rows)
     try:
-        await alone([ours[0], ours[1], theirs], examples[:single])
+        await alone(first, examples[:single])
         for contestant in everybody:
             await play(contestant, trained, examples)
+            await contestant.engine.close()  # its cache is gigabytes
     finally:
         for contestant in everybody:
             await contestant.engine.close()
-    lines, details = table(everybody, trained.recipe.seed)
-    plainly, default, pattern = (details[name]["alone"] for name in (ours[0].name, DEFAULT, theirs.name))
+    lines, details = table([*first[:2], *others, first[2]], trained.recipe.seed)
+    ours, theirs = first[1], first[2]
+    plainly, default, pattern = (details[name]["alone"] for name in (first[0].name, DEFAULT, theirs.name))
     ratios = {
-        "ses_engine_throughput": ours[1].rows_per_minute / theirs.rows_per_minute,
+        "ses_engine_throughput": ours.rows_per_minute / theirs.rows_per_minute,
         "ses_engine_latency": default["median"] / pattern["median"],
         "ses_over_plain_engine": default["mean"] / plainly["mean"],
     }

@@ -16,7 +16,7 @@ import typer
 
 from benchmarks import common
 from usbrec import jsonl, models, preferences
-from usbrec.stages import base_model, imitation_rows
+from usbrec.rows import imitation_rows
 from usbrec.training import PairRow, SftConfig, SftRow, SimpoConfig, train_sft, train_simpo
 from usbrec.training.batches import ChatEncoder, Encoded, encode, plan
 from usbrec.training.loading import load_tokenizer, load_weights, precision_of
@@ -73,7 +73,7 @@ def main(
 
 def _encoded(trained: common.Trained, rows: Sequence[Any], config: SftConfig | SimpoConfig) -> tuple[Any, list[Encoded], list[list[int]]]:
     """(tokenizer, encoded rows, the planned batches), as our trainer makes them."""
-    tokenizer = load_tokenizer(folder_of(models.resolve(base_model(trained.recipe)).path))
+    tokenizer = load_tokenizer(folder_of(models.resolve(trained.recipe.base_model).path))
     encoder = ChatEncoder(tokenizer, max_length=config.max_length, max_reply=config.max_reply)
     encoded = encode(rows, encoder)
     order = plan([row.length for row in encoded], batch_size=BATCH, epochs=config.epochs, seed=config.seed)
@@ -95,7 +95,7 @@ def _settings(kind: type[Any], trained: common.Trained, steps: int) -> Any:
 def _ours(trained: common.Trained, rows: Sequence[Any], steps: int, config: Any, train: Callable[[Path, Path], Any]) -> Result:
     _, encoded, _ = _encoded(trained, rows, config)
     with tempfile.TemporaryDirectory() as folder:
-        result = train(models.resolve(base_model(trained.recipe)).path, Path(folder))
+        result = train(models.resolve(trained.recipe.base_model).path, Path(folder))
         lines = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     seconds = result.tokens / result.tokens_per_second
     return {
@@ -133,7 +133,7 @@ def _peft_model(trained: common.Trained, config: Any, precision: Any) -> Any:
     import transformers
 
     transformers.set_seed(config.seed)
-    base = load_weights(folder_of(models.resolve(base_model(trained.recipe)).path), precision)
+    base = load_weights(folder_of(models.resolve(trained.recipe.base_model).path), precision)
     lora = peft.LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,

@@ -15,7 +15,7 @@ from usbrec.engines import EngineConfig
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.ieval import Evaluation
-from usbrec.stages import imitation_rows
+from usbrec.rows import imitation_rows
 from usbrec.types import Dialogue, Example
 
 WORLD = World(

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from usbrec import calibrate, config, experiments, pipeline
+from usbrec.cli import app
 from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.calibration import Calibration
@@ -66,6 +68,44 @@ async def test_what_was_said_is_not_asked_again(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert await run(tmp_path, "llm:vote") == first
     assert path.read_bytes() == whole
+
+
+async def test_votes_from_what_a_calibration_stored(tmp_path: Path) -> None:
+    calibrated = await run(tmp_path / "run", "llm:choose", "llm:vote", "grounded:choose")
+    calibrate.publish(tmp_path / "run" / "calibration", calibrated)
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    docs = tmp_path / "docs"
+    calibrate.publish(docs, calibrated)
+    ask = ["judge", "votes", str(tmp_path / "run"), "--votes", "3,10,11"]
+    told = CliRunner().invoke(app, [*ask, "--publish", str(docs)])
+    assert told.exit_code == 0 and told.stdout == (docs / "votes-demo.md").read_text() + "\n"
+    assert (docs / "votes-demo.svg").read_text().startswith("<svg")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == kept
+    calibrate.publish(docs, calibrated)  # the two share a folder
+    assert set(json.loads((docs / "summary.json").read_text())) == {"demo", "choose_tokens_share", "choose_tokens_share_one_request"}
+    found = json.loads(CliRunner().invoke(app, [*ask, "--json"]).stdout)
+    assert found == json.loads((docs / "votes-demo.json").read_text())
+    assert list(found["judges"]) == ["llm:choose@fake", "grounded:choose@fake"]
+    tested = found["judges"]["llm:choose@fake"]["tested"]
+    assert [(each["votes"], each["source"]) for each in tested[::2]] == [(None, None), (3, "stored"), (10, "stored"), (11, "drawn")]
+    assert {each["floors"]["mean"] for each in tested} == {0.5}  # all votes are 1, and the menu is even for every reply
+    assert {each["source"] for each in found["judges"]["grounded:choose@fake"]["tested"][1:]} == {"drawn"}  # nobody voted
+
+
+async def test_votes_without_what_they_need_is_one_clear_error(tmp_path: Path) -> None:
+    def fault(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["judge", "votes", *arguments])
+        assert isinstance(done.exception, ConfigError)
+        return str(done.exception)
+
+    assert "holds no finished calibration" in fault(str(tmp_path))
+    calibrate.publish(tmp_path / "calibration", await run(tmp_path, "llm:vote"))
+    assert "asked by choose" in fault(str(tmp_path))
+    assert "'0,two' are no numbers of votes" in fault(str(tmp_path), "--votes", "0,two")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["stages"]["judges/llm-vote-fake"]  # it is being calibrated anew
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert "holds no finished calibration" in fault(str(tmp_path))
 
 
 async def test_labels_by_people(tmp_path: Path) -> None:

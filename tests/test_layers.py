@@ -22,7 +22,7 @@ LAYERS = (
     ("preferences", "search", "training", "evaluation"),
     ("config", "pipeline"),
     ("assemble",),
-    ("systems",),
+    ("systems", "rows"),
     ("stages",),
     ("calibrate", "rescoring", "experiments"),
     ("drift",),

@@ -93,6 +93,12 @@ async def test_the_human_reply_is_judged_as_it_stands() -> None:
     assert (found.human.continuation, found.human.score.value) == ((), 2)
 
 
+async def test_the_human_reply_need_not_be_judged_for_a_pair() -> None:
+    (row,) = await rows_for((LIKE, MISS), targets=("casi",), pairing="paper", judge_human=False)
+    assert row.human is not None and row.human.score is None
+    assert row.pair is not None and (row.pair.chosen, row.pair.chosen_from) == ("You should see Casino (1995).", "human")
+
+
 async def test_novelty_breaks_ties_against_the_usual_item() -> None:
     make = maker((LIKE, MISS), novelty=0.5)
     given = [example(f"d{i}:1", targets=("heat",)) for i in range(3)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usbrec import config, pipeline
+from usbrec import config, jsonl, pipeline
 from usbrec.evaluation.report import read_report
 from usbrec.stages import Loop
+from usbrec.types import Outcome
 
 REPLIES = ["What do you like?", "Have you seen Heat (1995)?", "Try Alien (1979) or Heat (1995)."]
 
@@ -47,3 +48,14 @@ async def test_arms_are_kept_when_rankings_are_asked_for_later(tmp_path: Path) -
     said = await run(tmp_path, samples=6)
     assert any(line.startswith("evaluate/base: unchanged") for line in said)
     assert read_report(tmp_path).rankings["base"]["Recall@10"].rows == 6
+
+
+async def test_another_seed_answers_the_same_rows(tmp_path: Path) -> None:
+    """Rows are drawn by a seed of their own, so that runs with other seeds can be pooled."""
+    answered = []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        with pipeline.opened(folder, lambda _: None) as opened:
+            await Loop(run=opened, recipe=recipe().model_copy(update={"seed": seed}), data_dir=None).through("evaluate")
+        answered.append([row.key for row in jsonl.read(folder / "evaluate" / "base" / "outcomes.jsonl", Outcome)])
+    assert answered[0] == answered[1] and len(answered[0]) == 6

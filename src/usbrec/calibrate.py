@@ -7,7 +7,6 @@ a second time past the ledger, so that an answer is not its own witness.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,9 +15,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from usbrec import jsonl
+from usbrec import jsonl, prompts
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
+from usbrec.data import DataConfig
 from usbrec.engine import Engine
 from usbrec.engines import EngineConfig
 from usbrec.engines.metered import Meter, MeteredEngine, metering
@@ -26,13 +26,15 @@ from usbrec.errors import ConfigError, DataError, UsbrecError
 from usbrec.evaluation import calibration_tables
 from usbrec.evaluation.calibration import LEAST_AUC, Calibration, JudgedRow, Label, Variant, Verdict, calibrate, labelled_replies
 from usbrec.evaluation.probes import PROBES, SWAPPED, TRUTH, Probes
+from usbrec.evaluation.votes import VoteStudy, count_votes
 from usbrec.pipeline import Run, slug
 from usbrec.roles import JudgeFor
 from usbrec.roles.llm import RUBRICS
 from usbrec.roles.settings import JudgeSettings
 from usbrec.rowmap import map_rows
+from usbrec.rows import sample_rows
 from usbrec.seeds import rng_of, seed_of
-from usbrec.stages import Loop, digests_of, sample_rows
+from usbrec.stages import Loop
 from usbrec.types import Example
 
 TWICE = (TRUTH, "random-reply")
@@ -159,7 +161,7 @@ class Calibrating:
             async with Engines() as running:  # one engine for judges in a row that share it: what one has read, the next finds read
                 for judge in group:
                     await self._stage(judge, running, world, examples, prepared)
-                    found[judge.name] = self._verdicts(judge)
+                    found[judge.name] = judged_rows(self.run, judge.name)
         calibrated = {
             name: calibrate(
                 name, rows, catalogue=found[held_against] if name != held_against else (), labels=self.labels,
@@ -200,7 +202,7 @@ class Calibrating:
         parts = {
             "prepare": prepared, "judge": judge.settings.model_dump(mode="json"), "engine": judge.engine and judge.engine.identity(),
             "rows": self.rows, "split": self.split, "thorough": self.thorough, "seed": self.recipe.seed, "labels": labels,
-            "prompts": digests_of(*RUBRICS.values()),
+            "prompts": prompts.digests_of(*RUBRICS.values()),
         }  # fmt: skip
         await self.run.stage(f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}")
 
@@ -220,16 +222,45 @@ class Calibrating:
         )  # fmt: skip
         return sum(bool(row.error) for row in rows)
 
-    def _verdicts(self, judge: Named) -> list[JudgedRow]:
-        """The passes put together, a row each."""
-        joined: dict[str, JudgedRow] = {}
-        for path in sorted((self.run.folder / "judges" / slug(judge.name)).glob("*.jsonl")):
-            for row in jsonl.read(path, JudgedRow):
-                other = joined.get(row.key)
-                joined[row.key] = row if other is None else other.model_copy(
-                    update={"verdicts": other.verdicts + row.verdicts, "error": other.error or row.error}
-                )  # fmt: skip
-        return list(joined.values())
+
+def judged_rows(run: Run, judge: str) -> list[JudgedRow]:
+    """What a judge said in a run, by its name: the passes put together, a row each."""
+    joined: dict[str, JudgedRow] = {}
+    for path in sorted((run.folder / "judges" / slug(judge)).glob("*.jsonl")):
+        for row in jsonl.read(path, JudgedRow):
+            other = joined.get(row.key)
+            joined[row.key] = row if other is None else other.model_copy(
+                update={"verdicts": other.verdicts + row.verdicts, "error": other.error or row.error}
+            )  # fmt: skip
+    return list(joined.values())
+
+
+def votes_of(folder: Path, counts: Sequence[int]) -> VoteStudy:
+    """The LLM judges of a finished calibration by number of votes, from what they said there (`evaluation.votes`).
+
+    Raises:
+        ConfigError: there is no finished calibration, or it asked nobody by `choose`.
+    """
+    run = Run(folder, say=lambda _: None)
+    stages = run.manifest["stages"]
+    data = stages["prepare"]["parts"]["data"]["kind"] if "prepare" in stages else ""
+    path = folder / "calibration" / f"{data}.json"
+    known = Calibration.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    if known is None or any(f"judges/{slug(name)}" not in stages for name in known.judges):
+        raise ConfigError("holds no finished calibration", where=str(folder), fix="give the run folder of `usbrec judge calibrate`")
+    rows = {name: judged_rows(run, name) for name in known.judges}
+    found = {
+        name: count_votes(
+            rows[name], rows.get(name.replace(":choose@", ":vote@"), ()), counts, fit=judge.fit,
+            seed=stages[f"judges/{slug(name)}"]["parts"]["seed"],
+        )
+        for name, judge in known.judges.items()
+        if ":choose@" in name
+    }  # fmt: skip
+    if not found:
+        fix = "usbrec judge calibrate RECIPE --judge llm:choose@MODEL --judge llm:vote@MODEL, with the same --out"
+        raise ConfigError("no judge of this calibration was asked by choose", where=str(folder), fix=fix)
+    return VoteStudy(data=known.data, split=known.split, judges=found)
 
 
 def read_labels(path: Path) -> dict[str, list[Label]]:
@@ -280,9 +311,6 @@ def publish(folder: Path, found: Calibration) -> None:
     jsonl.write_json(folder / f"{found.data}.json", found.model_dump(mode="json"))
     jsonl.write_text(folder / f"{found.data}.md", calibration_tables.text(found))
     jsonl.write_text(folder / f"{found.data}.svg", drawn.file)
-    everything = [
-        Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        for path in sorted(folder.glob("*.json"))
-        if path.name != "summary.json"
-    ]
+    own = (folder / f"{kind}.json" for kind in sorted(get_args(DataConfig.model_fields["kind"].annotation)))  # others' files lie there, too
+    everything = [Calibration.model_validate_json(path.read_text(encoding="utf-8")) for path in own if path.exists()]
     jsonl.write_json(folder / "summary.json", calibration_tables.summary(everything))

@@ -83,6 +83,16 @@ class Recipe(Settings):
     evaluate: EvaluationSettings = EvaluationSettings()
     """What is measured, and by whom."""
 
+    @property
+    def base_model(self) -> str:
+        """Name or path of the model that is trained."""
+        return self.engines.policy.model
+
+    @property
+    def judge_names(self) -> list[str]:
+        """The judges of the evaluation, in the order of every turn's scores."""
+        return [judge.kind for judge in self.evaluate.judges]
+
     @model_validator(mode="after")
     def _engines_for_roles(self) -> Recipe:
         needs = {

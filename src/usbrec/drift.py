@@ -1,32 +1,38 @@
 """`usbrec judge checkpoints`: does the judge that a model is trained on part ways with other judges while the training goes on?
 
-Every kept checkpoint (`simpo.keep_every`), the model before the training and the trained one reply to the same validation rows, once each,
-and all judges score the replies; floors and the ceiling give each judge its scale (`evaluation.divergence`).
+The adapter that SimPO began with (step 0), every kept one (`simpo.keep_every`) and the trained one are merged into the base model in one
+and the same way, whatever lies under `export/`.  Each of these models replies once to the same rows, and all judges score the replies;
+floors and the ceiling give each judge its scale (`evaluation.divergence`).  Every model is a stage of the run folder: a killed command
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from usbrec import jsonl, models
+from usbrec import jsonl, models, prompts
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
-from usbrec.errors import ConfigError
-from usbrec.evaluation.divergence import Divergence, checkpoint_of, divergence, scales_of
-from usbrec.evaluation.ieval import Evaluation
-from usbrec.pipeline import Run
+from usbrec.engines.transformers_model import adapter_digest
+from usbrec.errors import ConfigError, DataError
+from usbrec.evaluation.compare import kind_of
+from usbrec.evaluation.divergence import Divergence, check_scales, checkpoint_of, divergence, scales_of
+from usbrec.evaluation.ieval import Evaluation, play_rows
+from usbrec.pipeline import Run, differences
 from usbrec.roles import RecommenderFor
 from usbrec.roles.llm import RUBRICS
-from usbrec.stages import Loop, base_model, digests_of, play_rows, sample_rows
+from usbrec.rows import sample_rows
 from usbrec.types import Example, Outcome
 
 RESULT = "checkpoints/divergence.json"
+SCALED = tuple(arm for arm in REFERENCES if kind_of(arm) in ("floor", "ceiling"))
+"""The arms without a model that make a judge's scale."""
 
 
 @dataclass(frozen=True)
@@ -39,84 +45,158 @@ class Drift:
     """The other judges: KIND[:METHOD][@MODEL]."""
     rows: int = 150
     split: str = "valid"
+    engine_of: Callable[[Path, Path], EngineConfig] | None = None
+    """From an adapter, and a folder for files, to the engine that speaks for it; None: merged into the base model."""
 
     async def __call__(self) -> Divergence:
         """Scores every checkpoint and says where the judges part ways; written to `checkpoints/divergence.json` too.
 
         Raises:
-            ConfigError: no checkpoint was kept, or a spec names no judge.
-            DataError: fewer than two judges, or a judge without a scale.
+            ConfigError: no other judge is named, nothing was trained or kept, or the recipe is no longer that of the training.
+            ModelError: the base model or an adapter is not there.
+            DataError: no row has a human reply, or a judge has no scale.
         """
-        from usbrec.training import checkpoints
-
-        loop = Loop(run=self.run, recipe=self.recipe, data_dir=None)
-        kept = checkpoints.all_kept(self.run.folder / "simpo")
-        if not kept:
-            fix = "set simpo.keep_every, say to 10, and run the recipe again"
-            raise ConfigError("no checkpoint of the SimPO training was kept", where=str(self.run.folder / "simpo"), fix=fix)
         judges = self._judges()
+        adapters = self._adapters()
         world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
         examples = sample_rows([e for e in world.splits[self.split] if e.answered], self.rows, self.recipe.seed, "checkpoints")
-        references: dict[str, list[Outcome]] = {}
-        for arm in REFERENCES:
-            references[arm] = await self._arm(arm, None, None, examples, world, judges)
-        policies: dict[int, Path | EngineConfig] = {0: loop.engine_of("sft"), **kept}
-        policies[self.run.manifest["stages"]["simpo"]["training"]["steps"]] = loop.engine_of("rl")
-        found = []
-        for step, policy in sorted(policies.items()):
-            rows = await self._arm(f"step-{step}", policy, step, examples, world, judges)
-            found.append(checkpoint_of(step, rows, list(judges)))
-        told = divergence(found, scales_of(references, list(judges)), trained_on=next(iter(judges)), seed=self.recipe.seed)
+        if not examples:
+            raise DataError(f"no row of {self.split} has a whole human reply, so there is no ceiling", fix="choose another --split")
+        async with Engines(ledger=self.run.folder / "ledger.sqlite") as judging:  # started once for all arms
+            arms = _Arms(self, judges, Assembly(self.recipe, world, judging), examples)
+            scales = scales_of({arm: await arms.play(arm, None) for arm in SCALED}, list(judges))
+            check_scales(scales, list(judges))
+            found = [checkpoint_of(step, await arms.play(f"step-{step}", adapter), list(judges)) for step, adapter in adapters.items()]
+        told = divergence(found, scales, trained_on=next(iter(judges)), split=self.split, seed=self.recipe.seed)
         jsonl.write_json(self.run.folder / RESULT, told.model_dump(mode="json"))
         return told
 
     def _judges(self) -> dict[str, Named]:
-        """By name, the one that the training pairs were scored by first."""
-        specs = (self.recipe.prefer.judge.spec, *self.specs)
-        return {judge.name: judge for judge in (named(spec, self.recipe) for spec in specs)}
+        """By name: the one that the training pairs were scored by first, with its own settings; then the others, in alphabetical order."""
+        training = replace(named(self.recipe.prefer.judge.spec, self.recipe), settings=self.recipe.prefer.judge)
+        judges = {training.name: training}
+        for judge in sorted((named(spec, self.recipe) for spec in self.specs), key=lambda judge: judge.name):
+            known = judges.setdefault(judge.name, judge)
+            if known.engine != judge.engine:
+                raise ConfigError(f"two models would judge as '{judge.name}'", where="--judge", fix="leave one out, or rename its file")
+        if len(judges) == 1:
+            what = f"{training.name} is the judge that the model was trained on: there is no other to hold it against"
+            raise ConfigError(what, where="--judge", fix="name one of another kind or with another model, e.g. --judge llm:choose@MODEL")
+        return judges
 
-    async def _arm(
-        self, arm: str, policy: Path | EngineConfig | None, step: int | None, examples: Sequence[Example], world: World,
-        judges: Mapping[str, Named],
-    ) -> list[Outcome]:  # fmt: skip
-        """The judged first replies of a checkpoint, or of an arm without a model."""
+    def _adapters(self) -> dict[int, Path]:
+        """Optimiser step -> adapter, in order; step 0 is the one that the training began with, the last is the trained one."""
+        from usbrec.training import checkpoints
+
+        folder, stages = self.run.folder, self.run.manifest["stages"]
+        again = f"usbrec run RECIPE --out {folder}"
+        if "simpo" not in stages:
+            what = "there is no finished SimPO training in this run (a model that an endpoint serves is not trained here)"
+            raise ConfigError(what, where=str(folder), fix=f"{again} --set simpo.keep_every=10")
+        if self.recipe.engines.policy.kind == "openai":
+            what = "an endpoint cannot load the checkpoints of a run"
+            raise ConfigError(what, where="engines.policy.kind", fix="set openvino or transformers there and run the recipe again")
+        steps = stages["simpo"]["training"]["steps"]
+        kept = checkpoints.all_kept(folder / "simpo")
+        if not kept:
+            fix = f"{again} --set simpo.keep_every={max(1, steps // 8)}"
+            raise ConfigError(f"none of the {steps} steps of the SimPO training was kept", where=str(folder / "simpo"), fix=fix)
+        if changed := self._changes(stages):
+            raise ConfigError(f"the run is not as it was trained: {'; '.join(changed[:6])}", where=str(folder), fix=again)
+        adapters = {0: folder / "sft" / "adapter", **kept, steps: folder / "simpo" / "adapter"}
+        for adapter in adapters.values():
+            adapter_digest(adapter)  # one that is not there is said now, not after hours
+        return adapters
+
+    def _changes(self, stages: Mapping[str, Any]) -> list[str]:
+        """In what the recipe and the stages differ from what the training was done with: then its judge is perhaps not this recipe's."""
+        recipe, judge = self.recipe, self.recipe.engines.judge
+        sft, prefer, simpo = (stages.get(stage, {}).get("parts", {}) for stage in ("sft", "prefer", "simpo"))
+        marks = {stage: stages.get(stage, {}).get("fingerprint") for stage in ("prepare", "sft", "prefer")}
+        pairs = {
+            "prefer": (prefer.get("prefer"), recipe.prefer.model_dump(mode="json")),
+            "simpo": (simpo.get("simpo"), recipe.simpo.model_dump(mode="json")),
+            "engines.judge": (prefer.get("engines", {}).get("judge"), judge.identity() if judge else None),
+            "the base model": (sft.get("model"), models.resolve(recipe.base_model).digest),
+            "the data": (prefer.get("prepare"), marks["prepare"]),
+            "the SFT model": (simpo.get("sft"), marks["sft"]),
+            "the pairs": (simpo.get("prefer"), marks["prefer"]),
+        }
+        return differences({name: was for name, (was, _) in pairs.items()}, {name: now for name, (_, now) in pairs.items()})
+
+
+@dataclass(frozen=True)
+class _Arms:
+    """What all arms of one `Drift` share."""
+
+    drift: Drift
+    judges: Mapping[str, Named]
+    assembly: Assembly
+    """Over the engines of the judges."""
+    examples: Sequence[Example]
+
+    async def play(self, arm: str, adapter: Path | None) -> list[Outcome]:
+        """The judged first replies of a checkpoint, or, without an adapter, of an arm without a model."""
+        drift = self.drift
+        name = f"checkpoints/{arm.replace(':', '-')}"
 
         async def work(folder: Path) -> dict[str, Any]:
-            async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
-                assembly = Assembly(self.recipe, world, engines)
-                evaluation = Evaluation(
-                    arm=arm,
-                    recommender_for=await self._recommender(arm, policy, assembly, folder),
-                    seeker_for=assembly.seeker_for(self.recipe.evaluate.seeker),
-                    judges_for=[assembly.judged_by(judge.engine).judge_for(judge.settings) for judge in judges.values()],
-                    linker=world.linker,
-                    turns=1,
-                    seed=self.recipe.seed,
-                )
-                found = await play_rows(examples, evaluation, folder, self.recipe.engines.policy.concurrency, engines.gauge(), label=arm)
-            (folder / "model.gguf").unlink(missing_ok=True)  # the adapter is kept
-            return found
+            try:
+                async with Engines(ledger=drift.run.folder / "ledger.sqlite") as engines:
+                    return await self._played(arm, adapter, engines, folder)
+            finally:
+                _remove_merged(folder)
 
-        stages = self.run.manifest["stages"]
         parts = {
-            "prepare": stages["prepare"]["fingerprint"], "policy": step is not None and stages["simpo"]["fingerprint"],
-            "seed": self.recipe.seed, "rows": self.rows, "split": self.split, "prompts": digests_of("recommender", *RUBRICS.values()),
-            "judges": {n: [j.settings.model_dump(mode="json"), j.engine and j.engine.identity()] for n, j in judges.items()},
+            "prepare": drift.run.manifest["stages"]["prepare"]["fingerprint"], "seed": drift.recipe.seed, "rows": drift.rows,
+            "split": drift.split, "policy": self._policy(adapter) if adapter else None, "rubrics": prompts.digests_of(*RUBRICS.values()),
+            "judges": [[n, j.settings.model_dump(mode="json"), j.engine and j.engine.identity()] for n, j in self.judges.items()],
         }  # fmt: skip
-        name = f"checkpoints/{arm.replace(':', '-')}"
-        await self.run.stage(name, parts, work, label=f"{len(examples)} rows of {self.split}")
-        return jsonl.read(self.run.folder / name / "outcomes.jsonl", Outcome)
+        await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}")
+        return jsonl.read(drift.run.folder / name / "outcomes.jsonl", Outcome)
 
-    async def _recommender(self, arm: str, policy: Path | EngineConfig | None, assembly: Assembly, folder: Path) -> RecommenderFor:
-        if policy is None:
-            return assembly.reference(arm)
-        if isinstance(policy, Path):
-            from usbrec.training import merge_gguf
+    async def _played(self, arm: str, adapter: Path | None, engines: Engines, folder: Path) -> dict[str, Any]:
+        recipe, assembly = self.drift.recipe, self.assembly
+        evaluation = Evaluation(
+            arm=arm,
+            recommender_for=await self._recommender_for(adapter, engines, folder) if adapter else assembly.reference(arm),
+            seeker_for=assembly.seeker_for(recipe.evaluate.seeker),  # never asked: there is one turn
+            judges_for=[assembly.judged_by(judge.engine).judge_for(judge.settings) for judge in self.judges.values()],
+            linker=assembly.world.linker,
+            turns=1,
+            seed=recipe.seed,
+        )
+        return await play_rows(self.examples, evaluation, folder, recipe.engines.policy.concurrency, engines.gauge(), label=arm)
 
-            base = models.resolve(base_model(self.recipe)).gguf
-            if base is None:
-                raise ConfigError("the base model is no GGUF file: its checkpoints cannot be merged", where=base_model(self.recipe))
-            merged = await asyncio.to_thread(merge_gguf, base, policy, folder / "model.gguf", self.recipe.export)
-            policy = self.recipe.engines.policy.model_copy(update={"model": str(merged), "adapter": None})
-        said = assembly.recommender(assembly.engines.get(policy))
+    async def _recommender_for(self, adapter: Path, engines: Engines, folder: Path) -> RecommenderFor:
+        engine = await asyncio.to_thread(self.drift.engine_of or self._merged, adapter, folder)
+        said = self.assembly.recommender(engines.get(engine))
         return lambda _: said
+
+    def _merged(self, adapter: Path, folder: Path) -> EngineConfig:
+        """As the export stage merges."""
+        from usbrec.training import merge_gguf
+
+        recipe = self.drift.recipe
+        base = models.resolve(recipe.base_model).gguf
+        if base is None:
+            fix = "use a GGUF base model and run the recipe again"
+            raise ConfigError("the base model is no GGUF file: its checkpoints cannot be merged", where=recipe.base_model, fix=fix)
+        model = merge_gguf(base, adapter, folder / "model.gguf", recipe.export)
+        return recipe.engines.policy.model_copy(update={"model": str(model), "adapter": None})
+
+    def _policy(self, adapter: Path) -> dict[str, Any]:
+        """All that decides what a checkpoint says."""
+        recipe = self.drift.recipe
+        return {
+            "adapter": adapter_digest(adapter), "base": models.resolve(recipe.base_model).digest,
+            "export": recipe.export.model_dump(mode="json"), "engine": recipe.engines.policy.identity(),
+            "recommender": recipe.recommender.model_dump(mode="json"), "prompts": prompts.digests_of("recommender", "recommender_hints"),
+            "affinity": recipe.affinity.model_dump(mode="json") if recipe.recommender.hints else None,
+        }  # fmt: skip
+
+
+def _remove_merged(folder: Path) -> None:
+    """Merged models, whole or left half written by a kill: they are as large as the base model, and the adapter is kept."""
+    for file in folder.glob("*model.gguf*"):
+        file.unlink()

@@ -27,7 +27,7 @@ from usbrec.evaluation.ieval import Arm
 from usbrec.evaluation.report import read_outcomes
 from usbrec.evaluation.variants import Experiment
 from usbrec.roles.settings import Settings
-from usbrec.stages import Loop, judge_names
+from usbrec.stages import Loop
 from usbrec.types import Outcome
 
 _NOT_TAKEN = {"evaluate", "report", "earlier", "recipe.json", ".lock", "manifest.json", "experiment.json", "checkpoints"}
@@ -149,7 +149,7 @@ class Plan:
             measured[name] = read_outcomes(folder)
         first = next(iter(self.recipes.values()))
         return tables.compare_variants(
-            measured, name=self.file.name, about=self.file.about, arms=self.file.arms, judges=judge_names(first),
+            measured, name=self.file.name, about=self.file.about, arms=self.file.arms, judges=first.judge_names,
             reference=self.file.reference or next(iter(measured)), split=first.evaluate.split, data=first.data.kind,
             settings={name: self._set(name) for name in measured}, seed=first.seed,
         )  # fmt: skip

@@ -62,6 +62,8 @@ class PreferenceSettings(Settings):
     """The simulated user of the look-ahead."""
     judge: JudgeSettings = JudgeSettings()
     """Who scores; an `llm` judge with method `vote` and 10 votes is the paper's."""
+    judge_human: bool = True
+    """The human reply is judged too, as it stands: no pair needs its score, the data card shows it; the paper leaves it unjudged."""
     pairing: PairingRule = "best-worst"
     """`paper`, `best-worst` or `margin`."""
     margin: float = Field(default=1.0, gt=0)
@@ -127,10 +129,13 @@ class CandidateMaker:
         counts = Counter(texts)
         judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
         answered = dialogue == example.dialogue and example.answered
-        human = self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human"), turns=0) if answered else None
-        candidates = list(await asyncio.gather(*judged, *([human] if human else [])))
-        said = candidates.pop() if human else None
-        return CandidateSet(key=example.key, dialogue=dialogue, hints=hints, human=said, candidates=tuple(candidates))
+        if answered and self.settings.judge_human:
+            judged.append(self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human"), turns=0))
+        candidates = await asyncio.gather(*judged)
+        human = Candidate(text=example.reply, items=self.linker.items(example.reply)) if answered else None
+        if answered and self.settings.judge_human:
+            *candidates, human = candidates
+        return CandidateSet(key=example.key, dialogue=dialogue, hints=hints, human=human, candidates=tuple(candidates))
 
     async def _hints(self, dialogue: Dialogue, seed: int) -> tuple[tuple[str, ...], SamplingRecommender]:
         """(names in the candidates' prompt, the policy that has them there)."""

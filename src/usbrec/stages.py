@@ -7,7 +7,7 @@ finished ones are kept (`pipeline`).  Only a path, the model's, travels back fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,14 @@ from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, UsbrecError
-from usbrec.evaluation.ieval import ARMS, Evaluation
+from usbrec.evaluation.ieval import ARMS, Evaluation, play_rows
 from usbrec.evaluation.rankers import RankRows, Sampled
 from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import RUBRICS, recommender_messages
 from usbrec.rowmap import map_rows
+from usbrec.rows import imitation_rows, sample_rows
 from usbrec.seeds import rng_of
 from usbrec.systems import System
 from usbrec.types import Dialogue, Example, Outcome, PreferencePair
@@ -50,10 +51,10 @@ class Loop:
         wanted = STAGES[: STAGES.index(last) + 1]
         marks: dict[str, str] = {}
         jsonl.write_json(self.run.folder / "recipe.json", self.recipe.model_dump(mode="json"))
-        if self._trains("sft") and needs_model(last):
-            models.resolve(base_model(self.recipe))  # a model that is not there is said now, not after the first stage
+        if self._trains("sft") and last != "prepare":
+            models.resolve(self.recipe.base_model)  # a model that is not there is said now, not after the first stage
         marks["prepare"] = await self.prepare()
-        if self._trains("sft") and (needs_model(last)):
+        if self._trains("sft") and last != "prepare":
             marks["sft"] = await self.sft(marks)
             marks["export/sft"] = await self.export("sft", marks["sft"])
         if "prefer" in wanted and (last == "prefer" or self._trains("rl")):
@@ -101,11 +102,11 @@ class Loop:
             world = await asyncio.to_thread(self.world)
             rows = await imitation_rows(recipe, world, "train")
             held_out = await imitation_rows(recipe, world, "valid", limit=HELD_OUT_ROWS)
-            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(base_model(recipe)).path, folder)
+            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(recipe.base_model).path, folder)
             return {"training": result.summary()}
 
         parts = {
-            "prepare": marks["prepare"], "model": models.resolve(base_model(recipe)).digest, "sft": recipe.sft.model_dump(mode="json"),
+            "prepare": marks["prepare"], "model": models.resolve(recipe.base_model).digest, "sft": recipe.sft.model_dump(mode="json"),
             "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(),
             "affinity": self._affinity() if recipe.recommender.hint_share else None,
         }  # fmt: skip
@@ -131,8 +132,9 @@ class Loop:
             rng_of(recipe.seed, "held-out pairs").shuffle(pairs)
             held = min(HELD_OUT_ROWS, len(pairs) // 8)
             result = await asyncio.to_thread(
-                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(base_model(recipe)).path, self._adapter("sft"), folder
+                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(recipe.base_model).path, self._adapter("sft"), folder
             )
+            (self.run.folder / "checkpoints" / "divergence.json").unlink(missing_ok=True)  # of an earlier training
             return {"training": result.summary()}
 
         parts = {"prefer": marks["prefer"], "sft": marks["sft"], "simpo": recipe.simpo.model_dump(mode="json"), "seed": recipe.seed}
@@ -145,7 +147,7 @@ class Loop:
         from usbrec.training import merge_gguf
 
         recipe = self.recipe
-        files = models.resolve(base_model(recipe))
+        files = models.resolve(recipe.base_model)
         if files.gguf is None:
             raise ConfigError(
                 f"the base model {files.name} is no GGUF file, so its trained model cannot be merged for the embedded engine",
@@ -199,7 +201,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
-            "others": digests_of("seeker", *RUBRICS.values()), "affinity": self._affinity() if settings.hinted else None,
+            "others": prompts.digests_of("seeker", *RUBRICS.values()), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
@@ -214,7 +216,7 @@ class Loop:
     async def evaluate(self, marks: dict[str, str]) -> str:
         recipe, settings = self.recipe, self.recipe.evaluate
         world = await asyncio.to_thread(self.world)
-        examples = sample_rows(world.splits[settings.split], settings.rows, recipe.seed, "evaluate")
+        examples = sample_rows(world.splits[settings.split], settings.rows, settings.rows_seed, "evaluate")
         arms = (*REFERENCES, *settings.arms)
         if self.system:
             examples = self.system.examples(world, settings.split, examples)
@@ -251,7 +253,7 @@ class Loop:
             play = self.system.played(evaluation) if self.system else evaluation
             return await play_rows(examples, evaluation, folder, at_once, assembly.engines.gauge(), label=f"evaluate {arm}", play=play)
 
-        others = digests_of("seeker", *RUBRICS.values())
+        others = prompts.digests_of("seeker", *RUBRICS.values())
         parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
                                  "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"})}  # fmt: skip
         if self.system and self.system.record:
@@ -261,8 +263,10 @@ class Loop:
         elif arm not in REFERENCES:
             which = arm.removesuffix("+ses")
             parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
+            if recipe.recommender.hints:
+                parts["affinity"] = self._affinity()
         if arm.endswith("+ses"):
-            voices = digests_of("profiler", "seeker_profile", "judge_profile")
+            voices = prompts.digests_of("profiler", "seeker_profile", "judge_profile")
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
@@ -270,7 +274,7 @@ class Loop:
     async def _ranking(self, name: str, examples: Sequence[Example], assembly: Assembly, done: Mapping[str, str]) -> str:
         """An arm's rankings, at every turn of its own conversations; or those of a ranker without a model, for the dialogues as given."""
         recipe, settings = self.recipe, self.recipe.evaluate.rankings
-        chosen = sample_rows(examples, settings.rows, recipe.seed, "rankings")
+        chosen = sample_rows(examples, settings.rows, recipe.evaluate.rows_seed, "rankings")
 
         async def work(folder: Path) -> dict[str, Any]:
             rows: Sequence[Example | Outcome] = chosen
@@ -307,7 +311,7 @@ class Loop:
         from usbrec.evaluation import report
 
         async def work(folder: Path) -> dict[str, Any]:
-            built = await asyncio.to_thread(report.build, self.run.folder, judge_names(self.recipe))
+            built = await asyncio.to_thread(report.build, self.run.folder, self.recipe.judge_names)
             await asyncio.to_thread(report.write, self.run.folder, built)
             return {}
 
@@ -323,7 +327,7 @@ class Loop:
     def _voice(self, *, speaking: bool = False) -> dict[str, Any]:
         """How the recommender speaks; training does not depend on `redraws`."""
         settings = self.recipe.recommender.model_dump(mode="json", exclude=set() if speaking else {"redraws"})
-        return {"recommender": settings, "prompts": digests_of("recommender", "recommender_hints")}
+        return {"recommender": settings, "prompts": prompts.digests_of("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
         return self.recipe.affinity.model_dump(mode="json")
@@ -335,89 +339,6 @@ class Loop:
 
     def _stage_marks(self) -> dict[str, str]:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
-
-
-async def play_rows(
-    examples: Sequence[Example],
-    evaluation: Evaluation,
-    folder: Path,
-    at_once: int,
-    gauge: Callable[[], str],
-    *,
-    label: str,
-    play: Callable[[Example], Awaitable[Outcome]] | None = None,
-) -> dict[str, Any]:
-    """Plays an arm's rows into `outcomes.jsonl`; the counts for the manifest.
-
-    Args:
-        play: how a row is played, where `evaluation` does not do that itself.
-
-    Raises:
-        UsbrecError: every row failed.
-    """
-    rows = await map_rows(
-        examples, play or evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
-        failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=label, limit=at_once, gauge=gauge,
-    )  # fmt: skip
-    failed = [row for row in rows if row.error]
-    if len(failed) == len(rows):
-        raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=label)
-    return {"rows": len(rows), "failed": len(failed)}
-
-
-def needs_model(last: StageName) -> bool:
-    """Does running through `last` need the SFT model?"""
-    return last != "prepare"
-
-
-def digests_of(*names: str) -> dict[str, str]:
-    """Digests of prompts, for fingerprints."""
-    known = prompts.digests()
-    return {name: known[name] for name in names}
-
-
-def base_model(recipe: Recipe) -> str:
-    """Name or path of the model that is trained."""
-    return recipe.engines.policy.model
-
-
-def judge_names(recipe: Recipe) -> list[str]:
-    """The judges of the evaluation, in the order of every turn's scores."""
-    return [judge.kind for judge in recipe.evaluate.judges]
-
-
-def sample_rows(rows: Sequence[Example], limit: int | None, seed: int, use: str) -> list[Example]:
-    """At most `limit` rows, drawn once by the seed and returned in their own order."""
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    chosen = rng_of(seed, use, limit).sample(range(len(rows)), limit)
-    return [rows[index] for index in sorted(chosen)]
-
-
-async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int | None = None) -> list[Any]:
-    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them."""
-    from usbrec.training import SftRow
-
-    settings, voice = recipe.imitation, recipe.recommender
-    usable = [e for e in world.splits[split] if e.answered]
-    if settings.new_offers_only:
-        usable = [e for e in usable if set(e.targets) - set(e.leaks)]
-    chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
-    retriever = Assembly(recipe, world, Engines()).retriever
-    rows = []
-    for example in chosen:
-        rng = rng_of(recipe.seed, "hints", example.key)
-        hints: list[str] = []
-        if rng.random() < voice.hint_share:
-            found = await retriever.items(example.dialogue, k=voice.hint_count)
-            fresh = [t for t in example.targets if t not in example.leaks][:2]
-            count = rng.randint(1, voice.hint_count)
-            listed = [*fresh, *(item for item in found if item not in fresh)][:count]
-            rng.shuffle(listed)
-            hints = [world.catalogue[item].name for item in listed]
-        messages = recommender_messages(example.dialogue, noun=voice.noun, nouns=voice.nouns, history=voice.history, hints=hints)
-        rows.append(SftRow(key=example.key, messages=tuple(messages), reply=example.reply))
-    return rows
 
 
 def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from outcome_rows import ARMS, row, turn
 
-from usbrec.evaluation.compare import Comparison, compare, compare_all, corrected, in_order, leading, planned
-from usbrec.evaluation.metrics import METRICS
+from usbrec.evaluation.compare import Comparison, compare_all, contrast, corrected, in_order, leading, planned
+from usbrec.evaluation.metrics import METRICS, row_values
 from usbrec.evaluation.verdicts import scale, sentence, verdicts
 from usbrec.types import Outcome
 
@@ -17,8 +17,15 @@ def rows(arm: str, values: Sequence[float | None]) -> list[Outcome]:
     return [row(f"d{place}:1", turn(value), arm=arm) for place, value in enumerate(values)]
 
 
+def compare(a: Sequence[Outcome], b: Sequence[Outcome]) -> Comparison:
+    """The difference of two arms in iEval, a family of its own."""
+    metric = METRICS["ieval"]
+    left, right = row_values(a, metric), row_values(b, metric)
+    return corrected([contrast(("rl", [left]), ("sft", [right]), "training", metric, "catalogue")[0]])[0]
+
+
 def difference(a: Sequence[float | None], b: Sequence[float | None]) -> Comparison:
-    return compare(("rl", rows("rl", a)), ("sft", rows("sft", b)), "training", METRICS["ieval"], "catalogue", 0)
+    return compare(rows("rl", a), rows("sft", b))
 
 
 def test_every_planned_pair_is_there_once_and_only_for_arms_that_are_there() -> None:
@@ -69,13 +76,13 @@ def test_unscored_rows_bound_the_difference_and_can_leave_it_undecided() -> None
 
 
 def test_rows_of_one_arm_only_are_counted_and_left_out() -> None:
-    found = compare(("rl", rows("rl", [2, 2, 0])), ("sft", rows("sft", [0, 0, 0, 2, 2])), "training", METRICS["ieval"], "j", 0)
+    found = compare(rows("rl", [2, 2, 0]), rows("sft", [0, 0, 0, 2, 2]))
     assert (found.rows, found.unpaired) == (3, 2)
     assert found.diff == pytest.approx(4 / 3, abs=1e-6)
 
 
 def test_no_common_row_says_so() -> None:
-    found = compare(("rl", [row("a:1", turn(2))]), ("sft", [row("b:1", turn(0))]), "training", METRICS["ieval"], "j", 0)
+    found = compare([row("a:1", turn(2))], [row("b:1", turn(0))])
     assert found.standing == "no rows"
     assert "nothing is shown" in sentence(found)
 
@@ -126,7 +133,7 @@ def test_holm_can_take_away_what_one_test_alone_would_show() -> None:
 
 def test_comparisons_without_rows_count_in_no_family() -> None:
     alone = difference([1] * 12 + [0] * 28, [0] * 40)
-    empty = compare(("rl", [row("a:1", turn(2))]), ("sft", [row("b:1", turn(0))]), "training", METRICS["ieval"], "catalogue", 0)
+    empty = compare([row("a:1", turn(2))], [row("b:1", turn(0))])
     kept, nothing = corrected([alone, empty])
     assert kept == alone
     assert (nothing.p_holm, nothing.detectable, nothing.standing) == (None, None, "no rows")

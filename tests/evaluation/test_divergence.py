@@ -79,6 +79,8 @@ def test_only_rows_that_every_judge_scored_at_both_ends_are_compared() -> None:
     del start.scores["llm"]["a:1"], now.scores["llm"]["b:1"]
     gap = divergence([start, now], SCALES, trained_on="catalogue").gaps[0]
     assert (gap.rows, gap.left_out, gap.trained, gap.other) == (2, 2, 0.5, 0.0)
+    silent = now.model_copy(update={"unscored": 3})
+    assert divergence([start, silent], SCALES, trained_on="catalogue").gaps[0].left_out == 5
 
 
 def test_no_common_row_and_one_dialogue_show_nothing() -> None:
@@ -97,6 +99,8 @@ def test_the_sheet_names_the_judge_trained_on_and_every_scale() -> None:
     assert [(line[0], line[1], line[-1]) for line in table.rows] == [("llm", "20", "–"), ("llm", "40", "diverges")]
     assert "catalogue 0.000 to 2.000; llm 1.000 to 1.500" in table.note and "Divergence from llm at step 40" in table.note
     assert all(len(line) == len(table.columns) for line in table.rows)
+    told = divergence([at(0, (0,) * 4, (1,) * 4), at(9, (1,) * 4, (1,) * 4)], SCALES, trained_on="catalogue", split="valid")
+    assert sheet(told).note.startswith("Gains over step 0 on rows of valid, in each judge's own span")
 
 
 def test_curves_hold_every_gain_once_and_begin_at_zero() -> None:
@@ -115,7 +119,7 @@ def test_curves_hold_every_gain_once_and_begin_at_zero() -> None:
 def test_checkpoints_and_scales_are_read_from_outcomes() -> None:
     """Last turns count, unscored rows are left out; the higher floor (1.0) is the floor."""
     rows = [row("a:1", turn(0), turn(2)), row("b:1", turn(None))]
-    assert checkpoint_of(30, rows, ["catalogue"]) == Checkpoint(step=30, scores={"catalogue": {"a:1": 2.0}})
+    assert checkpoint_of(30, rows, ["catalogue"]) == Checkpoint(step=30, scores={"catalogue": {"a:1": 2.0}}, unscored=1)
     arms = {
         "floor:question": [row("a:1", turn(0))], "floor:repeat": [row("a:1", turn(0)), row("b:1", turn(2))],
         "ceiling:human": [row("a:1", turn(2))], "rl": rows,

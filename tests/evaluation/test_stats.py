@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
-from usbrec.evaluation.stats import holm, mean_interval, paired_difference, unseen_share
+from usbrec.evaluation.stats import RESAMPLES, by_cluster, holm, mean_interval, paired_difference, resampled, unseen_share
+from usbrec.seeds import seed_of
 
 
 def test_no_row_has_no_mean_and_one_row_no_interval() -> None:
@@ -75,6 +77,27 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(clustered: bool
     assert 0.90 <= covered / 200 <= 0.99
 
 
+@pytest.mark.parametrize("values", [np.random.default_rng(1).exponential(size=90), np.repeat([0.0, 0.0, 0.0, 1.0, 2.0], 18)])
+def test_the_interval_is_the_bca_of_a_reference_that_draws_the_same(values: np.ndarray) -> None:
+    """Rows of 31 dialogues, skewed; continuous, and with the many ties of grades."""
+    clusters = [f"d{(i * i) % 31}" for i in range(90)]
+    found = mean_interval(list(values), 3, clusters=clusters)
+    reference = scipy_stats.bootstrap(
+        by_cluster(values, clusters),
+        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
+        paired=True, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(seed_of("bootstrap", 3)),
+    )  # fmt: skip
+    assert (found.low, found.high) == pytest.approx(tuple(reference.confidence_interval), abs=1e-6)
+
+
+def test_a_resample_holds_as_many_clusters_as_there_are() -> None:
+    """Ones sum to 3000 whatever is drawn; places 0 to 2999 to 3000 x 1499.5, with the standard deviation sqrt(3000 x 3000^2 / 12)."""
+    ones, places = resampled(np.stack([np.ones(3000), np.arange(3000.0)], axis=1), 5).T
+    assert (len(ones), set(ones)) == (RESAMPLES, {3000.0})
+    assert places.mean() == pytest.approx(3000 * 1499.5, rel=0.001)
+    assert places.std() == pytest.approx((3000 * 3000**2 / 12) ** 0.5, rel=0.03)
+
+
 def test_a_paired_difference_uses_the_common_rows_and_counts_the_others() -> None:
     a = {"d1:1": 2.0, "d2:1": 1.0, "d3:1": 0.0, "only a": 2.0}
     b = {"d1:1": 1.0, "d2:1": 1.0, "d3:1": 1.0, "only b": 0.0, "only b too": 0.0}
@@ -105,6 +128,15 @@ def test_the_p_value_is_exact_for_few_rows() -> None:
     a = {str(i): 1.0 for i in range(5)} | {f"tie {i}": 1.0 for i in range(30)}
     b = {str(i): 0.0 for i in range(5)} | {f"tie {i}": 1.0 for i in range(30)}
     assert paired_difference(a, b, 1).p == pytest.approx(1 / 16)
+
+
+def test_the_p_value_of_many_rows_is_drawn() -> None:
+    """12 of 16 at +1, the others at -1: p = 2 (1820 + 560 + 120 + 16 + 1) / 2^16 = .0768; the drawn one's standard error is .004."""
+    a = {str(i): float(i < 12) for i in range(16)}
+    b = {key: 1 - value for key, value in a.items()}
+    assert paired_difference(a, b, 1).p == pytest.approx(0.0768, abs=0.012)
+    assert paired_difference(a, b, 1).p == paired_difference(b, a, 1).p
+    assert paired_difference(a, dict.fromkeys(a, -1.0), 1).p == 2 / RESAMPLES  # nothing drawn is as extreme as what was seen
 
 
 def test_pairing_sees_what_separate_intervals_cannot() -> None:

@@ -13,7 +13,7 @@ import traceback
 
 import typer
 
-from usbrec.cli import chat, compare, data, doctor, evaluate, experiment, judge, model, rescore, run, status
+from usbrec.cli import chat, compare, data, doctor, evaluate, experiment, judge, model, power, repeats, rescore, run, status
 
 app = typer.Typer(
     name="usbrec",
@@ -31,6 +31,8 @@ app.command()(status.status)
 app.command()(run.report)
 app.command()(rescore.rescore)
 app.command(cls=compare.SeveralAgainst)(compare.compare)
+app.command()(repeats.repeats)
+app.command()(power.power)
 app.command()(experiment.experiment)
 app.command()(chat.chat)
 app.add_typer(data.app, name="data")

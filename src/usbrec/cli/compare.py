@@ -139,25 +139,40 @@ def compared(a: Side, others: Sequence[Side], arms: Sequence[str]) -> list[RunCo
 
 def _warnings(a: Side, b: Side, arms: Sequence[str]) -> list[str]:
     """How the sides were measured differently, seeds that are none, and rows that not all have."""
-    from usbrec.evaluation.runs import common_rows
     from usbrec.pipeline import differences
 
     told = [f"measured differently: {text}" for text in differences(a[0].protocol, b[0].protocol)]
-    for first, *repeats in (a, b):
-        for run in repeats:
-            changed = differences(first.settings, run.settings)
-            more = differences(first.protocol, run.protocol) + [text for text in changed if not _is_seed(text)]
-            told += [f"{first.name} and {run.name} differ in more than the seed: {text}" for text in more]
-            told += [] if changed else [f"{first.name} and {run.name} have the same seed: they are no repeats"]
+    told += repeat_warnings(a) + repeat_warnings(b)
     if len(a) > 1:
         pairs = [(one, other) for one, other in zip(a, b, strict=True) if one.settings.get("seed") != other.settings.get("seed")]
         told += [f"{one.name} is set against {other.name}, which has another seed" for one, other in pairs]
-    common = common_rows([*a, *b], arms)
-    beyond = {run.name: len(common_rows([run], arms) - common) for run in (*a, *b)}
-    if any(beyond.values()):
-        counts = ", ".join(f"{name} {count}" for name, count in beyond.items() if count)
-        told.append(f"{len(common)} rows are in all runs; rows that are not, and are left out: {counts}")
+    return told + row_warnings([*a, *b], arms)
+
+
+def repeat_warnings(runs: Side) -> list[str]:
+    """Where runs that should differ in the seed alone differ in more, or not even in that."""
+    from usbrec.pipeline import differences
+
+    told: list[str] = []
+    first, *repeats = runs
+    for run in repeats:
+        changed = differences(first.settings, run.settings)
+        more = differences(first.protocol, run.protocol) + [text for text in changed if not _is_seed(text)]
+        told += [f"{first.name} and {run.name} differ in more than the seed: {text}" for text in more]
+        told += [] if changed else [f"{first.name} and {run.name} have the same seed: they are no repeats"]
     return told
+
+
+def row_warnings(runs: Side, arms: Sequence[str]) -> list[str]:
+    """How many rows are not in all runs."""
+    from usbrec.evaluation.runs import common_rows
+
+    common = common_rows(runs, arms)
+    beyond = {run.name: len(common_rows([run], arms) - common) for run in runs}
+    if not any(beyond.values()):
+        return []
+    counts = ", ".join(f"{name} {count}" for name, count in beyond.items() if count)
+    return [f"{len(common)} rows are in all runs; rows that are not, and are left out: {counts}"]
 
 
 def _is_seed(difference: str) -> bool:

@@ -13,6 +13,8 @@ app = typer.Typer(help="Judges: hold them against replies of known worth, and ag
 
 Split = Annotated[Literal["train", "valid", "test"], typer.Option(help="The split that the rows come from.")]
 Rows = Annotated[int, typer.Option(min=1, help="So many rows, drawn by the recipe's seed.")]
+MOST_VOTES = 50
+"""The outcomes of a draw are all weighed: some 23,000 for 50 votes."""
 
 
 @app.command()
@@ -58,6 +60,35 @@ def calibrate(
     if publish:
         work.publish(publish, found)
     typer.echo(found.model_dump_json(indent=1) if json_ else (folder / "calibration" / f"{found.data}.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def votes(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of `usbrec judge calibrate`; it is only read.")],
+    counts: Annotated[str, typer.Option("--votes", metavar="N,N,...", help="Numbers of votes.")] = "1,2,3,5,10,20",
+    publish: Annotated[Path | None, typer.Option(help="Also write votes-DATA.{md,svg,json} to this folder: no dialogue text.")] = None,
+    json_: Json = False,
+) -> None:
+    """How many votes does an LLM judge need?  Their majority and their mean against the exact distribution.
+
+    Of every judge that a calibration asked by `choose`; where it was asked by `vote`, too, its own votes are counted.  No model is asked.
+    """
+    from usbrec import calibrate as work
+    from usbrec.evaluation import vote_tables
+
+    found = work.votes_of(folder, _counts(counts))
+    if publish:
+        vote_tables.publish(publish, found)
+    typer.echo(found.model_dump_json(indent=1) if json_ else vote_tables.text(found))
+
+
+def _counts(given: str) -> list[int]:
+    from usbrec.errors import ConfigError
+
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdecimal() and 1 <= int(word) <= MOST_VOTES for word in words):
+        raise ConfigError(f"'{given}' are no numbers of votes", where="--votes", fix=f"write 1 to {MOST_VOTES}, with commas: 1,3,10")
+    return sorted({int(word) for word in words})
 
 
 @app.command()
@@ -113,9 +144,11 @@ def checkpoints(
 
     from usbrec import config, pipeline
     from usbrec.drift import Drift
-    from usbrec.evaluation import divergence, tables
+    from usbrec.evaluation import divergence, report, tables
 
     loaded = config.stored(folder)
     with pipeline.opened(folder, say) as run:
         found = asyncio.run(Drift(run=run, recipe=loaded, specs=judge, rows=rows, split=split)())
-    typer.echo(found.model_dump_json(indent=1) if json_ else tables.markdown(divergence.sheet(found)))
+        typer.echo(found.model_dump_json(indent=1) if json_ else tables.markdown(divergence.sheet(found)))
+        if (folder / "report").exists():
+            say(f"report: {report.write(folder, report.build(folder))}")

@@ -70,13 +70,12 @@ def _audit_run(folder: Path, world: World) -> LeakAudit:
     from usbrec import config
     from usbrec.evaluation.leaks import audit
     from usbrec.evaluation.report import read_outcomes
-    from usbrec.stages import judge_names
 
     if not any((folder / "evaluate").rglob("*.jsonl")):
         return _audit_data(world)
     recipe, outcomes = config.stored(folder), read_outcomes(folder)
     prompts = asyncio.run(prompts_of(folder, recipe, world, outcomes))
-    return audit(world.linker, outcomes, judges=judge_names(recipe), splits=world.splits, prompts=prompts)
+    return audit(world.linker, outcomes, judges=recipe.judge_names, splits=world.splits, prompts=prompts)
 
 
 async def prompts_of(folder: Path, recipe: Recipe, world: World, outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, PromptLeaks]:

@@ -7,15 +7,19 @@ ranked (`auc`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from usbrec.evaluation.stats import CONFIDENCE
+from usbrec.evaluation.stats import CONFIDENCE, Interval, rounded
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Table = tuple[NDArray[np.float64], Sequence[str]]
+    """Wins, and the cluster of each row."""
 
 GRADES = (0, 1, 2)
 RESAMPLES = 2_000
@@ -59,31 +63,62 @@ def auc(right: Mapping[str, float], wrong: Mapping[str, float], seed: int, *, cl
     import numpy as np
 
     keys = sorted(right.keys() & wrong.keys())
-    if not keys:
-        return Auc(value=None, low=None, high=None, rows=0)
-    above = np.array([right[key] for key in keys])[:, None] - np.array([wrong[key] for key in keys])[None, :]
-    wins: NDArray[np.float64] = np.where(np.abs(above) < 1e-9, 0.5, (above > 0).astype(float))
-    names = np.unique([clusters[key] for key in keys] if clusters else keys, return_inverse=True)[1]
-    low = high = None
-    if names.max() > 0:
-        drawn = _resampled(wins, names, np.random.default_rng(seed_of("auc", seed)))
-        low, high = (float(round(bound, 6)) for bound in np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
-    return Auc(value=round(float(wins.mean()), 6), low=low, high=high, rows=len(keys))
+    won = wins(np.array([right[key] for key in keys]), np.array([wrong[key] for key in keys]))
+    found = area([(won, [clusters[key] for key in keys] if clusters else keys)], seed)
+    return Auc(value=found.mean, low=found.low, high=found.high, rows=found.rows)
 
 
-def _resampled(wins: NDArray[np.float64], clusters: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.float64]:
-    """The AUC of each resample of clusters: a cluster drawn twice counts twice, as right and as wrong."""
+def wins(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Right scores (rows) against wrong ones (columns): 1 above, 0 below, ties 0.5."""
     import numpy as np
 
-    count = int(clusters.max()) + 1
-    member = np.zeros((count, len(clusters)))
+    above = right[:, None] - wrong[None, :]
+    return np.where(np.abs(above) < 1e-9, 0.5, (above > 0).astype(float))
+
+
+def area(tables: Sequence[Table], seed: int) -> Interval:
+    """The mean of several tables' means with its 95% percentile interval, whole clusters drawn, the same ones from every table.
+
+    Args:
+        tables: of as many right replies as wrong ones; those without any say nothing.
+        seed: of the resampling.
+
+    Returns:
+        The mean; `rows` are those of the largest table.
+    """
+    import numpy as np
+
+    tables = [(won, names) for won, names in tables if len(names)]
+    if not tables:
+        return Interval(mean=None, low=None, high=None, rows=0, clusters=0)
+    clusters = np.unique([name for _, names in tables for name in names])
+    low = high = None
+    if (count := len(clusters)) > 1:
+        weights = _weights(count, seed)
+        drawn = np.nanmean([_resampled(won, np.searchsorted(clusters, names), weights) for won, names in tables], axis=0)
+        low, high = (rounded(float(bound)) for bound in np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    mean = sum(float(won.mean()) for won, _ in tables) / len(tables)
+    return Interval(mean=rounded(mean), low=low, high=high, rows=max(len(names) for _, names in tables), clusters=count)
+
+
+@lru_cache(maxsize=4)
+def _weights(count: int, seed: int) -> NDArray[np.float64]:
+    """(resamples, clusters): how often each cluster is drawn; many areas of the same rows ask for the same."""
+    import numpy as np
+
+    return np.random.default_rng(seed_of("auc", seed)).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+
+
+def _resampled(won: NDArray[np.float64], clusters: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each resample of clusters: one drawn twice counts twice, as right and as wrong; NaN where it holds no row."""
+    import numpy as np
+
+    member = np.zeros((weights.shape[1], len(clusters)))
     member[clusters, np.arange(len(clusters))] = 1
-    between, sizes = member @ wins @ member.T, member.sum(axis=1)  # wins and rows summed within pairs of clusters
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
-    rows = weights @ sizes
-    won: NDArray[np.float64] = ((weights @ between) * weights).sum(axis=1)
-    share: NDArray[np.float64] = won / rows**2
-    return share
+    between, rows = member @ won @ member.T, weights @ member.sum(axis=1)  # wins summed within pairs of clusters
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = ((weights @ between) * weights).sum(axis=1) / rows**2
+    return mean
 
 
 def agreement(a: Sequence[float], b: Sequence[float]) -> Agreement:

@@ -21,7 +21,6 @@ from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, dialogue_of, row
 from usbrec.evaluation.power import ALPHA, smallest_detectable, standard_error
 from usbrec.evaluation.repeats import Pooled, pooled_difference
 from usbrec.evaluation.stats import holm
-from usbrec.seeds import seed_of
 from usbrec.types import Frozen, Outcome
 
 CEILING, COLLABORATIVE, FLOOR, SEARCH = "ceiling:human", "collaborative", "floor:", "+ses"
@@ -122,11 +121,10 @@ def compare_all(outcomes: Mapping[str, Sequence[Outcome]], judges: Sequence[str]
     slots = [(m, place, judge) for m in metrics if m.judged for place, judge in enumerate(judges)]
     slots += [(m, 0, COUNTED) for m in metrics if not m.judged]
     pairs = planned(in_order(list(outcomes)))
-    found = [
-        compare((a, outcomes[a]), (b, outcomes[b]), question, metric, judge, place, seed=seed)
-        for metric, place, judge in slots
-        for a, b, question in pairs
-    ]
+    found = []
+    for metric, place, judge in slots:
+        sides = {arm: (arm, [row_values(rows, metric, place)]) for arm, rows in outcomes.items()}
+        found += [contrast(sides[a], sides[b], question, metric, judge, seed=seed)[0] for a, b, question in pairs]
     return corrected(found)
 
 
@@ -135,21 +133,6 @@ def compared_metrics(outcomes: Iterable[Outcome]) -> list[Metric]:
     rows = list(outcomes)
     leaks, long = any(o.leaks for o in rows), any(len(o.turns) > 1 for o in rows)
     return [METRICS[name] for name in COMPARED if (leaks or not METRICS[name].unleaked) and (long or "interactive" not in name)]
-
-
-def compare(
-    a: tuple[str, Sequence[Outcome]],
-    b: tuple[str, Sequence[Outcome]],
-    question: Question,
-    metric: Metric,
-    judge: str,
-    place: int,
-    *,
-    seed: int = 0,
-) -> Comparison:
-    """The paired difference of two arms (name, rows) in one metric, a family of its own; `place`: the judge's index in a turn's scores."""
-    left, right = row_values(a[1], metric, place), row_values(b[1], metric, place)
-    return corrected([contrast((a[0], [left]), (b[0], [right]), question, metric, judge, seed=seed)[0]])[0]
 
 
 def contrast(
@@ -161,7 +144,7 @@ def contrast(
     scored = [key for key in common if all(values[key] is not None for values in sides)]
     low, high = metric.limits or (0.0, 0.0)
     left, right = ([{key: _filled(values, low, key) for key in scored} for values in side] for side in (a[1], b[1]))
-    pooled = pooled_difference(left, right, seed_of(seed, metric.name), cluster=dialogue_of, limits=metric.limits)
+    pooled = pooled_difference(left, right, seed, cluster=dialogue_of, limits=metric.limits)
     differences = [sum(one[key] - other[key] for one, other in zip(left, right, strict=True)) / len(left) for key in scored]
     error = standard_error(differences, [dialogue_of(key) for key in scored])
     seeds = list(zip(a[1], b[1], strict=True))

@@ -51,6 +51,8 @@ class Checkpoint(Frozen):
     """Optimiser steps; 0 is the model before this training."""
     scores: dict[str, dict[str, float]]
     """judge -> row key (`<dialogue id>:<turn id>`) -> score; rows that a judge gave no score are missing."""
+    unscored: int = 0
+    """Rows that no judge gave a score; those that broke off are among them."""
 
 
 class Gap(Frozen):
@@ -71,7 +73,7 @@ class Gap(Frozen):
     rows: int
     clusters: int
     left_out: int
-    """Rows that some judge scored at this checkpoint but not all judges here and at step 0."""
+    """The other rows of this checkpoint: some judge gave them no score, here or at step 0."""
     diverges: bool
 
 
@@ -85,11 +87,14 @@ class Divergence(Frozen):
     """By judge, then by step; step 0 left out, where every gap is 0."""
     first: dict[str, int | None]
     """Other judge -> the first checkpoint that diverges from it; None where none does."""
+    split: str = ""
+    """The split that the rows come from; empty where nobody said."""
 
 
 def divergence(
-    checkpoints: Sequence[Checkpoint], scales: Mapping[str, Scale], *, trained_on: str, threshold: float = THRESHOLD, seed: int = 0
-) -> Divergence:
+    checkpoints: Sequence[Checkpoint], scales: Mapping[str, Scale], *, trained_on: str, threshold: float = THRESHOLD, split: str = "",
+    seed: int = 0,
+) -> Divergence:  # fmt: skip
     """Every gap of the training judge to every other judge.
 
     Args:
@@ -97,6 +102,7 @@ def divergence(
         scales: one a judge (`scales_of`).
         trained_on: the judge whose scores made the preference pairs.
         threshold: smallest gap worth a warning, in spans.
+        split: where the rows come from, for the record.
         seed: of the bootstrap.
 
     Raises:
@@ -107,14 +113,17 @@ def divergence(
     start, *later = ordered
     gaps = tuple(_gap(start, now, judge, judges, scales, threshold, seed) for judge in judges[1:] for now in later)
     first = {judge: next((gap.step for gap in gaps if gap.judge == judge and gap.diverges), None) for judge in judges[1:]}
-    return Divergence(trained_on=trained_on, threshold=threshold, scales={judge: scales[judge] for judge in judges}, gaps=gaps, first=first)
+    own = {judge: scales[judge] for judge in judges}
+    return Divergence(trained_on=trained_on, threshold=threshold, scales=own, gaps=gaps, first=first, split=split)
 
 
 def checkpoint_of(step: int, outcomes: Sequence[Outcome], judges: Sequence[str]) -> Checkpoint:
     """The iEval of one checkpoint's rows by each judge; `judges` names the scores of every turn, in order."""
     metric = METRICS["ieval"]
     found = {judge: row_values(outcomes, metric, place) for place, judge in enumerate(judges)}
-    return Checkpoint(step=step, scores={judge: {k: v for k, v in rows.items() if v is not None} for judge, rows in found.items()})
+    scores = {judge: {k: v for k, v in rows.items() if v is not None} for judge, rows in found.items()}
+    scored = set().union(*scores.values())
+    return Checkpoint(step=step, scores=scores, unscored=sum(outcome.key not in scored for outcome in outcomes))
 
 
 def scales_of(arms: Mapping[str, Sequence[Outcome]], judges: Sequence[str]) -> dict[str, Scale]:
@@ -126,6 +135,20 @@ def scales_of(arms: Mapping[str, Sequence[Outcome]], judges: Sequence[str]) -> d
         if floors and CEILING in means:
             scales[judge] = Scale(floor=max(floors), ceiling=means[CEILING])
     return scales
+
+
+def check_scales(scales: Mapping[str, Scale], judges: Sequence[str]) -> None:
+    """Has every judge a scale, its ceiling above its floor?
+
+    Raises:
+        DataError: the first that has none.
+    """
+    for judge in judges:
+        if judge not in scales or scales[judge].span <= 0:
+            why = "has no floor and ceiling" if judge not in scales else "puts the ceiling no higher than the floor"
+            raise DataError(
+                f"judge '{judge}' {why}: its gains have no scale", fix="score floors and ceiling on more rows, or leave this judge out"
+            )
 
 
 def sentence(found: Divergence, judge: str) -> str:
@@ -152,11 +175,12 @@ def sheet(found: Divergence) -> Sheet:
     ]  # fmt: skip
     scales = "; ".join(f"{judge} {number(scale.floor)} to {number(scale.ceiling)}" for judge, scale in found.scales.items())
     verdicts = " ".join(sentence(found, judge) for judge in found.first)
+    rows_of = f" on rows of {found.split}" if found.split else ""
     return Sheet(
         title=f"Judges over training, trained on: {found.trained_on}",
         columns=("other judge", "step", "gain, trained on", "gain, other", "gap", "95% interval", "rows (dialogues)", "left out", ""),
         rows=tuple(rows),
-        note=f"Gains over step 0, in each judge's own span from floor to ceiling ({scales}). {verdicts}",
+        note=f"Gains over step 0{rows_of}, in each judge's own span from floor to ceiling ({scales}). {verdicts}",
     )
 
 
@@ -185,11 +209,12 @@ def _gap(
         for name in (judges[0], judge)
     ]
     most = HIGHEST / min(scales[name].span for name in (judges[0], judge))
+    left_out = len(scored) + now.unscored - len(common)
     paired = paired_difference(gains[0], gains[1], seed_of(seed, judge, now.step), cluster=dialogue_of, limits=(-most, most))
     trained, other = (round(sum(rows.values()) / len(rows), 6) if rows else None for rows in gains)
     return Gap(
         step=now.step, judge=judge, trained=trained, other=other, gap=paired.diff, low=paired.low, high=paired.high, rows=paired.rows,
-        clusters=paired.clusters, left_out=len(scored) - len(common), diverges=paired.low is not None and paired.low > threshold,
+        clusters=paired.clusters, left_out=left_out, diverges=paired.low is not None and paired.low > threshold,
     )  # fmt: skip
 
 
@@ -206,8 +231,5 @@ def _check(ordered: Sequence[Checkpoint], scales: Mapping[str, Scale], trained_o
             raise DataError("its judges differ from those of step 0", where=f"step {checkpoint.step}", fix="score it with the same judges")
     if trained_on not in judges or len(judges) < 2:
         raise DataError(f"'{trained_on}' and another judge are needed; there are: {', '.join(judges)}", fix="score with both")
-    for judge in judges:
-        if judge not in scales or scales[judge].span <= 0:
-            why = "has no floor and ceiling" if judge not in scales else "puts the ceiling no higher than the floor"
-            raise DataError(f"judge '{judge}' {why}: its gains have no scale", fix="evaluate floors and ceiling, or leave this judge out")
+    check_scales(scales, judges)
     return [trained_on, *(judge for judge in judges if judge != trained_on)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from usbrec.errors import DataError
 from usbrec.evaluation import signatures
@@ -21,7 +22,7 @@ from usbrec.evaluation.signatures import Case, FailureSettings, Found
 from usbrec.evaluation.stats import paired_difference
 from usbrec.evaluation.tables import Sheet, label, number
 from usbrec.linking import Linker
-from usbrec.seeds import seed_of
+from usbrec.titles import key_of
 from usbrec.types import Frozen, Outcome
 
 POPULAR = "floor:most-popular"
@@ -187,9 +188,9 @@ def failures(
     played = {arm: [row for row in arms[arm] if row.turns] for arm in in_order(list(arms))}
     _check(played, judges)
     long = any(len(row.turns) > 1 for rows in played.values() for row in rows)
-    found: list[Failure] = []
+    words, found = cache(key_of), list[Failure]()
     for arm, rows in played.items():
-        cases = [Case(rows, place, long, linker, settings) for place in range(max(1, len(judges)))]
+        cases = [Case(rows, place, long, linker, settings, words) for place in range(max(1, len(judges)))]
         for judge, case in zip(judges, cases, strict=False):
             found += [_failure(signature, case, arm, judge) for signature in SIGNATURES if signature.judged]
             if kind_of(arm) != "ceiling" and arm != POPULAR:
@@ -281,7 +282,7 @@ def _praised(arms: Mapping[str, Sequence[Outcome]], arm: str, judge: str, place:
             f"without leaks), while its share of hits differs from that item's by {found:+.3f}"
         )
         if of >= settings.least and rate >= settings.place and found < settings.recall_gain:
-            low = paired_difference(scores, floor, seed_of(seed, PRAISED), cluster=dialogue_of, limits=ieval.limits).low
+            low = paired_difference(scores, floor, seed, cluster=dialogue_of, limits=ieval.limits).low
             fires = low is not None and low > 0
     return Failure(
         name=PRAISED, arm=arm, judge=judge, fires=fires, rate=rate, threshold=settings.place,

@@ -6,8 +6,9 @@ early when a target is named, as the seeker then has what they came for; whether
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
 from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
+from usbrec.rowmap import map_rows
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Example, Outcome, Turn
 
@@ -45,7 +47,9 @@ class EvaluationSettings(Settings):
     split: Literal["valid", "test"] = "test"
     """Tune on valid; report on test."""
     rows: int | None = Field(default=None, ge=1)
-    """Evaluate so many rows of the split, drawn once by the recipe's seed; null for all."""
+    """Evaluate so many rows of the split; null for all."""
+    rows_seed: int = 1
+    """Draws those rows: runs with different seeds answer the same ones, and can be pooled."""
     turns: int = Field(default=2, ge=1)
     """Recommender turns of a conversation (the paper's t)."""
     seeker: SeekerSettings = SeekerSettings()
@@ -113,3 +117,31 @@ class Evaluation:
             key=example.key, arm=self.arm, dialogue=example.dialogue, start=len(example.dialogue),
             turns=(), targets=example.targets, leaks=example.leaks, error=str(fault),
         )  # fmt: skip
+
+
+async def play_rows(
+    examples: Sequence[Example],
+    evaluation: Evaluation,
+    folder: Path,
+    at_once: int,
+    gauge: Callable[[], str],
+    *,
+    label: str,
+    play: Callable[[Example], Awaitable[Outcome]] | None = None,
+) -> dict[str, Any]:
+    """Plays an arm's rows into `outcomes.jsonl`; the counts for the manifest.
+
+    Args:
+        play: how a row is played, where `evaluation` does not do that itself.
+
+    Raises:
+        UsbrecError: every row failed.
+    """
+    rows = await map_rows(
+        examples, play or evaluation, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda e: e.key, row_key=lambda r: r.key,
+        failed=evaluation.failed, is_failed=lambda r: bool(r.error), label=label, limit=at_once, gauge=gauge,
+    )  # fmt: skip
+    failed = [row for row in rows if row.error]
+    if len(failed) == len(rows):
+        raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=label)
+    return {"rows": len(rows), "failed": len(failed)}

@@ -23,7 +23,6 @@ from usbrec.evaluation.compare import in_order
 from usbrec.evaluation.metrics import COUNTED, METRICS, Measure, dialogue_of, keep_new, measure, row_values
 from usbrec.evaluation.prompt_leaks import PromptLeaks, secret_targets
 from usbrec.linking import Linker, Mention
-from usbrec.seeds import seed_of
 from usbrec.titles import key_of, keys_of
 from usbrec.types import Dialogue, Example, Frozen, Item, Outcome
 
@@ -143,7 +142,7 @@ def audit(
     played = {arm: _played(outcomes[arm], linker) for arm in in_order(list(outcomes))}
     found = {name: history_leaks(rows, linker) for name, rows in splits.items()}
     if outcomes:
-        found["evaluated"] = history_leaks(list({o.key: given(o) for rows in outcomes.values() for o in rows}.values()), linker)
+        found["evaluated"] = history_leaks(_evaluated(outcomes), linker)
     return LeakAudit(
         splits=found,
         overlaps=tuple(overlap((a, splits[a]), (b, splits[b])) for a, b in combinations(splits, 2)),
@@ -153,6 +152,11 @@ def audit(
         ),
         results=tuple(_results(outcomes, {arm: named | revealed for arm, (named, revealed) in played.items()}, judges, linker, seed)),
     )
+
+
+def _evaluated(outcomes: Mapping[str, Sequence[Outcome]]) -> list[Example]:
+    """The rows that the arms were given, each once."""
+    return [given(outcome) for outcome in {o.key: o for rows in outcomes.values() for o in rows}.values()]
 
 
 def given(outcome: Outcome) -> Example:
@@ -257,7 +261,7 @@ def _results(
     outcomes: Mapping[str, Sequence[Outcome]], played: Mapping[str, set[str]], judges: Sequence[str], linker: Linker, seed: int
 ) -> Iterable[Result]:
     new = keep_new(outcomes)
-    history = {o.key: named_by(given(o), linker) for rows in outcomes.values() for o in rows}
+    history = {row.key: named_by(row, linker) for row in _evaluated(outcomes)}
     leaking = {key for key, sides in history.items() if sides["either"]}
     said = {key for key, sides in history.items() if sides["seeker"]}
     slots = [(METRICS[name], place, judge) for name in RESULTS if METRICS[name].judged for place, judge in enumerate(judges)]
@@ -270,5 +274,5 @@ def _results(
                 kept = frozenset(values.keys() - without[subset])
                 if kept not in known:
                     part = {key: value for key, value in values.items() if key in kept}
-                    known[kept] = measure(part, metric.limits, seed_of(seed, metric.name))
+                    known[kept] = measure(part, metric.limits, seed)
                 yield Result(arm=arm, metric=metric.name, judge=judge, subset=subset, measure=known[kept])

@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from usbrec.errors import DataError
 from usbrec.evaluation.stats import Limits, mean_interval
-from usbrec.seeds import seed_of
 from usbrec.types import Frozen, Outcome, Turn
 
 COUNTED = "linked items"
@@ -111,9 +110,10 @@ def keep_new(arms: Mapping[str, Sequence[Outcome]]) -> dict[str, list[Outcome]]:
         return {arm: list(rows) for arm, rows in arms.items()}
 
     def renewed(outcome: Outcome) -> Outcome:
-        return outcome.model_copy(
-            update={"turns": tuple(turn.model_copy(update={"items": turn.scores[linking].items}) for turn in outcome.turns)}
-        )
+        if all(turn.items == turn.scores[linking].items for turn in outcome.turns):
+            return outcome
+        turns = tuple(turn.model_copy(update={"items": turn.scores[linking].items}) for turn in outcome.turns)
+        return outcome.model_copy(update={"turns": turns})
 
     return {arm: [renewed(outcome) for outcome in rows] for arm, rows in arms.items()}
 
@@ -237,10 +237,10 @@ def measure_arm(outcomes: Sequence[Outcome], judges: Sequence[str], *, seed: int
         errors=sum(bool(o.error) for o in outcomes),
         turns=len(turns),
         judged={
-            judge: {name: measure(row_values(outcomes, m, place), m.limits, seed_of(seed, name)) for name, m in judged.items()}
+            judge: {name: measure(row_values(outcomes, m, place), m.limits, seed) for name, m in judged.items()}
             for place, judge in enumerate(judges)
         },
-        counted={name: measure(row_values(outcomes, m), m.limits, seed_of(seed, name)) for name, m in plain.items()},
+        counted={name: measure(row_values(outcomes, m), m.limits, seed) for name, m in plain.items()},
         different_items=len({item for turn in turns for item in turn.items}),
         distinct_2=distinct(replies, 2),
         repetition=round(Counter(replies).most_common(1)[0][1] / len(replies), 6) if replies else None,

@@ -135,23 +135,54 @@ def differences_figure(found: Sequence[Comparison], width: float) -> Figure:
 
 def curves_figure(panels: Sequence[tuple[str, Curves]], width: float) -> Figure:
     """One panel a kind of number, one line a name."""
-    across = 2 if width > 6 and len(panels) > 1 else 1
-    down = -(-len(panels) // across)
-    figure = _figure(width, 2.3 * down + 0.2)
-    for place, (title, curves) in enumerate(panels, start=1):
-        axes = figure.add_subplot(down, across, place)
-        _style(axes)
+    figure, grid = _panes([title for title, _ in panels], width)
+    for axes, (_, curves) in zip(grid, panels, strict=True):
         for (name, points), colour in zip(curves.items(), _cycle(), strict=False):
             steps, values = zip(*points, strict=True)
             marker = "o" if len(points) < 25 else ""
             axes.plot(steps, values, color=colour, linewidth=1.5, marker=marker, markersize=3, label=name)
-        axes.grid(axis="y", color=_FAINT, linewidth=0.7)
-        axes.set_title(title, color=_INK, fontsize=10, loc="left")
         if len(curves) > 1:
             axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
         axes.margins(x=0.02)
     figure.axes[-1].set_xlabel("step", color=_INK)
     return figure
+
+
+Bands = dict[str, list[tuple[int, Interval]]]
+"""Name -> points with their intervals."""
+
+
+def bands_figure(panels: Sequence[tuple[str, Bands]], width: float, *, axis: str) -> Figure:
+    """One panel a group, one line with its interval a name; equal steps are equal factors."""
+    import numpy as np
+
+    figure, grid = _panes([title for title, _ in panels], width)
+    for axes, (_, bands) in zip(grid, panels, strict=True):
+        for (name, points), colour in zip(bands.items(), _cycle(), strict=False):
+            places, means, lows, highs = np.array([(x, found.mean, found.low, found.high) for x, found in points], dtype=float).T
+            axes.plot(places, means, color=colour, linewidth=1.5, marker="o", markersize=3, label=name)
+            axes.fill_between(places, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        ticks = sorted({x for points in bands.values() for x, _ in points})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(x) for x in ticks])
+        axes.minorticks_off()
+        axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
+    figure.axes[-1].set_xlabel(axis, color=_INK)
+    return figure
+
+
+def _panes(titles: Sequence[str], width: float) -> tuple[Figure, list[Axes]]:
+    """Panels in as many columns as there is room for."""
+    across = 2 if width > 6 and len(titles) > 1 else 1
+    down = -(-len(titles) // across)
+    figure, grid = _figure(width, 2.3 * down + 0.2), []
+    for place, title in enumerate(titles, start=1):
+        axes = figure.add_subplot(down, across, place)
+        _style(axes)
+        axes.grid(axis="y", color=_FAINT, linewidth=0.7)
+        axes.set_title(title, color=_INK, fontsize=10, loc="left")
+        grid.append(axes)
+    return figure, grid
 
 
 class Dot(Frozen):

@@ -9,12 +9,41 @@ not from their mean, so it can be read beside a difference that is not shown.  I
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from usbrec.evaluation.stats import CONFIDENCE, by_cluster
+from usbrec.evaluation.metrics import dialogue_of
+from usbrec.evaluation.stats import CONFIDENCE, by_cluster, rounded
+from usbrec.types import Frozen
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
+
+Values = Mapping[str, float | None]
+"""Row key -> the row's value, None where it has none."""
+
+
+class PairPower(Frozen):
+    """What the rows of two arms can show of their difference, a - b."""
+
+    a: str
+    b: str
+    question: str
+    """The family that its test is corrected over."""
+    rows: int
+    """Rows that have a number in both arms."""
+    clusters: int
+    """Dialogues they come from."""
+    unscored: int
+    """Rows that both arms have and one of them without a number."""
+    error: float | None
+    """The standard error of the mean difference, clustered by dialogue; None where it is unknown."""
+    tests: int
+    """`alpha` is divided by so many: the question's pairs that have rows, or 1."""
+    detectable: float | None
+    """The smallest true difference that so many rows show; None with `error`."""
+    needed: int | None
+    """Rows that show the difference asked for; None with `error`."""
 
 
 def standard_error(values: Sequence[float], clusters: Sequence[str] | None = None) -> float | None:
@@ -56,3 +85,46 @@ def rows_needed(diff: float, error: float, rows: int, *, power: float = POWER, a
         error: the standard error that `rows` rows gave; more rows are taken to be as alike within their dialogues as these.
     """
     return math.ceil(rows * (smallest_detectable(error, power=power, alpha=alpha) / diff) ** 2)
+
+
+def pairs_power(
+    pairs: Sequence[tuple[str, str, str]],
+    arms: Mapping[str, Values],
+    difference: float,
+    *,
+    power: float = POWER,
+    alpha: float = ALPHA,
+    alone: bool = False,
+) -> list[PairPower]:
+    """What each pair's rows can show, and how many rows would show `difference`.
+
+    Args:
+        pairs: (a, b, question), as `compare.planned` gives them.
+        arms: arm -> its values in one metric.
+        difference: in the metric's own unit; not 0.
+        alone: each pair as the only test of its question: no correction.
+    """
+    known = {(a, b): _differences(arms[a], arms[b]) for a, b, _ in pairs}
+    family = Counter(question for a, b, question in pairs if known[a, b])
+    found = []
+    for a, b, question in pairs:
+        rows = known[a, b]
+        dialogues = [dialogue_of(key) for key in rows]
+        tests = 1 if alone else family[question]
+        error = standard_error(list(rows.values()), dialogues)
+        detectable = needed = None
+        if error is not None:
+            error = rounded(error)  # as a `Comparison` keeps it, so that both say the same
+            detectable = rounded(smallest_detectable(error, power=power, alpha=alpha / tests))
+            needed = rows_needed(difference, error, len(rows), power=power, alpha=alpha / tests)
+        found.append(PairPower(
+            a=a, b=b, question=question, rows=len(rows), clusters=len(set(dialogues)), unscored=len(arms[a].keys() & arms[b]) - len(rows),
+            error=error, tests=tests, detectable=detectable, needed=needed,
+        ))  # fmt: skip
+    return found
+
+
+def _differences(a: Values, b: Values) -> dict[str, float]:
+    """a - b of each row that has a number in both."""
+    both = ((key, a[key], b[key]) for key in sorted(a.keys() & b.keys()))
+    return {key: left - right for key, left, right in both if left is not None and right is not None}

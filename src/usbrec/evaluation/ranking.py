@@ -29,7 +29,6 @@ from math import log2
 from usbrec.errors import DataError
 from usbrec.evaluation.metrics import Measure, measure
 from usbrec.evaluation.tables import Sheet, number, spread
-from usbrec.seeds import seed_of
 from usbrec.types import Frozen
 
 DEPTH = 50
@@ -140,7 +139,7 @@ def measure_ranker(rows: Sequence[Ranking], *, interactive: bool = False, unleak
     if len(rankers) != 1:
         raise DataError(f"rankings of several rankers in one list: {', '.join(rankers)}" if rankers else "there are no rankings to measure")
     return {
-        name: measure(row_values(rows, scorer, interactive=interactive, unleaked=unleaked), (0, 1), seed_of(seed, name))
+        name: measure(row_values(rows, scorer, interactive=interactive, unleaked=unleaked), (0, 1), seed)
         for name, scorer in SCORERS.items()
     }
 

@@ -58,6 +58,19 @@ class Pooled(Frozen):
     """Rows that some seeds of a side have and others lack: not part of the difference."""
 
 
+class Reliability(Frozen):
+    """How often k repeats of a row succeed, all of them or any, over one arm's rows."""
+
+    arm: str
+    k: int
+    pass_hat: Interval
+    """pass^k."""
+    pass_at: Interval
+    """pass@k."""
+    unscored: int
+    """Rows that all repeats have and one of them without a verdict: in neither."""
+
+
 def pooled_difference(
     a: Sequence[Values], b: Sequence[Values], seed: int, *, cluster: Cluster | None = None, limits: Limits | None = None
 ) -> Pooled:
@@ -115,6 +128,27 @@ def pass_at(rows: Repeats, k: int, seed: int, *, cluster: Cluster | None = None)
         DataError: k is below 1, or a row has fewer than k repeats.
     """
     return _over_rows(rows, k, lambda n, c: 1 - math.comb(n - c, k) / math.comb(n, k), seed, cluster)
+
+
+def reliability(arm: str, repeats: Sequence[Mapping[str, float | None]], seed: int, *, cluster: Cluster | None = None) -> list[Reliability]:
+    """pass^k and pass@k of an arm for k = 1 to the number of its repeats, over the rows that all of them have.
+
+    Args:
+        repeats: one mapping a repeat, from row key to success (0 or 1), None where the row has no verdict.
+    """
+    common = sorted(set(repeats[0]).intersection(*repeats[1:]))
+    played = {key: [values[key] for values in repeats] for key in common}
+    rows = {key: [bool(value) for value in values] for key, values in played.items() if None not in values}
+    return [
+        Reliability(
+            arm=arm,
+            k=k,
+            pass_hat=pass_hat(rows, k, seed, cluster=cluster),
+            pass_at=pass_at(rows, k, seed, cluster=cluster),
+            unscored=len(common) - len(rows),
+        )
+        for k in range(1, len(repeats) + 1)
+    ]
 
 
 def _over_rows(rows: Repeats, k: int, share: Callable[[int, int], float], seed: int, cluster: Cluster | None) -> Interval:

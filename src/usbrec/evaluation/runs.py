@@ -98,7 +98,7 @@ def compare_runs(a: Side, others: Sequence[Side], arms: Sequence[str] = (), *, s
         if not common_rows([*a, *b], arms):
             raise DataError(
                 f"no row of {' and '.join(run.name for run in a)} is in {' and '.join(run.name for run in b)}",
-                fix="evaluate both on the same split; evaluate.rows draws rows by the recipe's seed, without it all are taken",
+                fix="evaluate both on the same split, with the same evaluate.rows and evaluate.rows_seed; without them all rows are taken",
             )
         found.append([_difference(a, b, arm, metric, judge, seed) for metric, judge in slots for arm in arms])
     judged = iter(corrected([difference.comparison for pair in found for difference in pair]))

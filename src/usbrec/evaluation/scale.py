@@ -13,8 +13,7 @@ from usbrec.evaluation.agreement import Auc, auc
 from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, weak
 from usbrec.evaluation.compare import CEILING, FLOORS, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
-from usbrec.evaluation.stats import CONFIDENCE, Interval
-from usbrec.seeds import seed_of
+from usbrec.evaluation.stats import CONFIDENCE, Interval, by_cluster, resampled, rounded
 from usbrec.types import Frozen, Outcome
 
 RESAMPLES = 2_000
@@ -76,20 +75,19 @@ def _normalised(outcomes: Mapping[str, Sequence[Outcome]], place: int, seed: int
         return None, {}
     scores = {arm: np.array([found[key] for key in common], dtype=float) for arm, found in values.items()}
     floor = max(floors, key=lambda arm: float(scores[arm].mean()))
-    names = np.unique([dialogue_of(key) for key in common], return_inverse=True)[1]
-    count = int(names.max()) + 1
-    weights = np.random.default_rng(seed_of("normalised", seed)).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, names]
-    means = {arm: weights @ found / weights.sum(axis=1) for arm, found in scores.items()}
+    names = [dialogue_of(key) for key in common]
+    sums = resampled(np.stack([by_cluster(found, names)[0] for found in scores.values()], axis=1), seed)[:RESAMPLES]
+    drawn = dict(zip(scores, sums.T, strict=True))
     span = float(scores[CEILING].mean() - scores[floor].mean())
     if span <= 0:
         return floor, {}
-    spans = means[CEILING] - means[floor]
+    spans, count = drawn[CEILING] - drawn[floor], len(set(names))
     found = {}
     for arm in outcomes:
         value = float((scores[arm].mean() - scores[floor].mean()) / span)
         low = high = None
         if count > 1 and (spans > 0).all():
-            bounds = np.quantile((means[arm] - means[floor]) / spans, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-            low, high = (round(float(bound), 6) for bound in bounds)
-        found[arm] = Interval(mean=round(value, 6), low=low, high=high, rows=len(common), clusters=count)
+            bounds = np.quantile((drawn[arm] - drawn[floor]) / spans, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+            low, high = (rounded(float(bound)) for bound in bounds)
+        found[arm] = Interval(mean=rounded(value), low=low, high=high, rows=len(common), clusters=count)
     return floor, found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -21,7 +21,6 @@ from usbrec.evaluation.rankers import prefixes
 from usbrec.evaluation.variety import writes_unknown_title
 from usbrec.linking import Linker
 from usbrec.roles.settings import Settings
-from usbrec.titles import key_of
 from usbrec.types import Frozen, Outcome, Turn
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -87,6 +86,8 @@ class Case:
     """Some conversation of the evaluation, of this arm or another, has a second turn."""
     linker: Linker | None
     settings: FailureSettings
+    words: Callable[[str], str]
+    """`titles.key_of`, remembered: the arms share their histories."""
 
 
 class Found(Frozen):
@@ -126,15 +127,16 @@ def one_score(case: Case) -> Found:
 
 def loops(case: Case) -> Found:
     """Rows with a reply that goes round in circles or says again what the recommender (the human's turns included) said before."""
-    return Found(flags={row.key: (int(_loop(row, case.settings)), 1) for row in case.rows})
+    return Found(flags={row.key: (int(_loop(row, case)), 1) for row in case.rows})
 
 
-def _loop(row: Outcome, settings: FailureSettings) -> bool:
+def _loop(row: Outcome, case: Case) -> bool:
+    settings = case.settings
     for turn, before in zip(row.turns, prefixes(row), strict=True):
-        reply = key_of(turn.reply)
+        reply = case.words(turn.reply)
         if circles(reply) >= settings.circles:
             return True
-        earlier = [key_of(text) for text in before.of("recommender")]
+        earlier = map(case.words, before.of("recommender"))
         if any(min(len(reply.split()), len(e.split())) >= settings.short and fuzz.ratio(reply, e) >= settings.likeness for e in earlier):
             return True
     return False
@@ -164,7 +166,7 @@ def again(case: Case) -> Found:
 
 def one_reply(case: Case) -> Found:
     """Rows with the commonest reply, by its words."""
-    said = {row.key: [key_of(turn.reply) for turn in row.turns] for row in case.rows}
+    said = {row.key: [case.words(turn.reply) for turn in row.turns] for row in case.rows}
     return Found(flags=_commonest(said, said)[1])
 
 

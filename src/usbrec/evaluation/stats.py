@@ -3,7 +3,8 @@
 Rows of one dialogue are not independent (a ReDial dialogue gives two to three rows), so both the bootstrap and the permutation test draw
 whole *clusters*: resampling dialogues, not rows.  Without clusters every row is a cluster of its own and both are the textbook versions.
 The statistic is the ratio of a resample's sum to its row count, so rows weigh equally.  Intervals are BCa (Efron 1987); where BCa is not
-defined, percentile.
+defined, percentile.  What is drawn depends on the seed and the number of clusters alone: all that is measured on the same rows of a report
+is resampled alike.
 
 Samples without spread are named, not glossed over: a bootstrap of them has width 0, which would claim certainty.
 No cluster: nothing is known.  One cluster: a mean, no interval.  Two or more clusters with one and the same mean: with `limits` (the
@@ -12,9 +13,9 @@ range a value can take) the exact binomial bound on how often another value coul
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-CELLS = 2_000_000
-"""Resamples are drawn in batches of about this many numbers, to bound memory."""
+CELLS = 200_000
+"""Resamples are taken in batches of about this many numbers: they bound memory, and fit a processor's cache."""
 
 Limits = tuple[float, float]
 
@@ -155,50 +156,82 @@ def _interval(sums: Floats, counts: Floats, mean: float, seed: int, limits: Limi
 def _bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[float, float]:
     """BCa bounds of sum(sums) / sum(counts), clusters resampled; percentile bounds where BCa gives none."""
     import numpy as np
-    from scipy import stats
+    from scipy.special import ndtr, ndtri
 
-    def ratio(s: Floats, c: Floats, axis: int = -1) -> Any:
-        return s.sum(axis=axis) / c.sum(axis=axis)
+    drawn = resampled(np.stack([sums, counts], axis=1), seed)
+    means, mean = drawn[:, 0] / drawn[:, 1], sums.sum() / counts.sum()
+    without = (sums.sum() - sums) / (counts.sum() - counts)  # the jackknife: each cluster left out
+    moved = without.mean() - without
+    tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    with np.errstate(invalid="ignore"):  # where all resamples lie on one side of the mean
+        bias = ndtri(((means < mean).mean() + (means <= mean).mean()) / 2)
+        skew = (moved**3).sum() / (6 * (moved**2).sum() ** 1.5)
+        reach = bias + ndtri(tails)
+        places = ndtr(bias + reach / (1 - skew * reach))
+    low, high = np.quantile(means, places if np.isfinite(places).all() else tails)
+    return rounded(float(low)), rounded(float(high))
 
-    low = high = float("nan")
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy warns where BCa is degenerate; the next method answers that
-            result = stats.bootstrap(
-                (sums, counts),
-                ratio,
-                paired=True,
-                vectorized=True,
-                n_resamples=RESAMPLES,
-                batch=max(1, CELLS // len(sums)),
-                confidence_level=CONFIDENCE,
-                method=method,
-                rng=np.random.default_rng(seed_of("bootstrap", seed)),
-            )
-        low, high = (float(bound) for bound in result.confidence_interval)
-        if np.isfinite(low) and np.isfinite(high):
-            break
-    return rounded(low), rounded(high)
+
+def resampled(table: Floats, seed: int) -> Floats:
+    """The column sums of each of `RESAMPLES` resamples of clusters: (clusters x columns) -> (resamples x columns)."""
+    import numpy as np
+
+    times = _times_drawn(len(table), seed)
+    return np.concatenate([times[batch] @ table for batch in _batches(len(table))])
+
+
+@lru_cache(maxsize=3)
+def _times_drawn(clusters: int, seed: int) -> NDArray[np.uint8]:
+    """How often each resample holds each cluster (resamples x clusters).
+
+    Drawing is most of a bootstrap's work, and a report asks for the same few again and again: its arms answer the same rows.  A count
+    beyond 255 does not happen: its chance is below 1 / 255!.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed_of("bootstrap", seed))
+    times = np.empty((RESAMPLES, clusters), dtype=np.uint8)
+    for batch in _batches(clusters):
+        drawn = rng.integers(clusters, size=times[batch].shape)
+        drawn += clusters * np.arange(len(drawn))[:, None]
+        times[batch] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return times
+
+
+def _batches(width: int) -> Iterator[slice]:
+    """Resamples in batches of about `CELLS` numbers, `width` of them a resample."""
+    size = max(1, CELLS // width)
+    return (slice(begin, begin + size) for begin in range(0, RESAMPLES, size))
 
 
 def _permutation(sums: Floats, seed: int) -> float:
-    """Two-sided p-value under random signs of the clusters' sums; exact where 2^clusters <= RESAMPLES.  Zeros have no sign: left out."""
+    """Two-sided p-value under random signs of the clusters' sums; exact where 2^clusters < RESAMPLES.  Zeros have no sign: left out."""
     import numpy as np
-    from scipy import stats
 
     moved = sums[np.abs(sums) > 1e-12]
     if len(moved) < 2:
         return 1.0
-    result = stats.permutation_test(
-        (moved,),
-        lambda x, axis=-1: x.sum(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES - 1,
-        batch=max(1, CELLS // len(moved)),
-        rng=np.random.default_rng(seed_of("permutation", seed)),
-    )
-    return float(result.pvalue)
+    whole, slack = moved.sum(), 1e-12 * np.abs(moved).sum()  # sums in another order differ in their last digits
+    kept = _kept(moved, seed)
+    return min(1.0, 2 * float(min((kept <= whole + slack).mean(), (kept >= whole - slack).mean())))
+
+
+def _kept(values: Floats, seed: int) -> Floats:
+    """For each choice of signs the sum of the values that keep theirs: it orders the choices as their totals, 2 x it - the whole, do.
+
+    Every choice, or `RESAMPLES` of them where there are more: the one given, where all keep their sign, and others drawn.
+    """
+    import numpy as np
+
+    if 2 ** len(values) < RESAMPLES:
+        sums = np.zeros(1)
+        for value in values:
+            sums = np.concatenate([sums, sums + value])
+        return sums
+    rng = np.random.default_rng(seed_of("permutation", seed))
+    packed = rng.integers(256, size=(RESAMPLES, -(-len(values) // 8)), dtype=np.uint8)
+    packed[0] = 255
+    return np.concatenate([np.unpackbits(packed[batch], axis=1, count=len(values)) @ values for batch in _batches(len(values))])
 
 
 def rounded(value: float) -> float:

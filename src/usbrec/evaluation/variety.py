@@ -19,7 +19,6 @@ from usbrec.evaluation.rankers import prefixes
 from usbrec.linking import GENERIC, Linker
 from usbrec.linking.writing import SMALL
 from usbrec.roles.catalogue import named_items
-from usbrec.seeds import seed_of
 from usbrec.titles import words_of
 from usbrec.types import Frozen, Outcome
 
@@ -76,11 +75,11 @@ def measure_variety(
         offers=offer_counts(outcomes, catalogue).total(),
         coverage=coverage(outcomes, catalogue),
         gini=gini(outcomes, catalogue),
-        popularity=measure({o.key: popularity_of(o, ranks) for o in outcomes}, None, seed_of(seed, "popularity")),
-        off_catalogue=measure({o.key: off_catalogue(o, linker) for o in outcomes}, (0, 1), seed_of(seed, "off-catalogue")),
-        repetition=measure({o.key: repetition(o, linker) for o in outcomes}, (0, 1), seed_of(seed, "repetition")),
-        success=measure(row_values(outcomes, METRICS["recall@1-interactive"]), (0, 1), seed_of(seed, "success")),
-        success_turn=measure(succeeded, None, seed_of(seed, "success-turn")),
+        popularity=measure({o.key: popularity_of(o, ranks) for o in outcomes}, None, seed),
+        off_catalogue=measure({o.key: off_catalogue(o, linker) for o in outcomes}, (0, 1), seed),
+        repetition=measure({o.key: repetition(o, linker) for o in outcomes}, (0, 1), seed),
+        success=measure(row_values(outcomes, METRICS["recall@1-interactive"]), (0, 1), seed),
+        success_turn=measure(succeeded, None, seed),
     )
 
 

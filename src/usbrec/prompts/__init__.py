@@ -34,6 +34,12 @@ def digests() -> dict[str, str]:
     return {name: hashlib.sha256(_text(name).encode()).hexdigest()[:16] for name in names()}
 
 
+def digests_of(*names: str) -> dict[str, str]:
+    """Digests of prompts, for fingerprints."""
+    known = digests()
+    return {name: known[name] for name in names}
+
+
 def names() -> list[str]:
     """All prompts shipped with the package."""
     folder = resources.files(__name__)
