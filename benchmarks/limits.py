@@ -93,16 +93,14 @@ def _products(shapes: Sequence[tuple[int, int]], rounds: int) -> dict[str, float
     """Operations a second over the shapes, in 8 bits and in bfloat16."""
     import torch
 
-    operations = 2 * POSITIONS * sum(a * b for a, b in shapes)
     some = shapes[:28]  # four layers: enough to leave the cache
-    share = sum(a * b for a, b in some) / sum(a * b for a, b in shapes)
-    found = {}
+    operations, found = 2 * POSITIONS * sum(a * b for a, b in some), {}
     floats = [(torch.randn(POSITIONS, a, dtype=torch.bfloat16), torch.randn(a, b, dtype=torch.bfloat16)) for a, b in some]
-    found["bfloat16"] = share * operations / _median(lambda: [x @ w for x, w in floats], rounds)
+    found["bfloat16"] = operations / _median(lambda: [x @ w for x, w in floats], rounds)
     whole = [
         (torch.randint(-99, 99, (POSITIONS, a), dtype=torch.int8), torch.randint(-99, 99, (b, a), dtype=torch.int8).t()) for a, b in some
     ]
-    found["8 bits"] = share * operations / _median(lambda: [torch._int_mm(x, w) for x, w in whole], rounds)
+    found["8 bits"] = operations / _median(lambda: [torch._int_mm(x, w) for x, w in whole], rounds)
     return found
 
 
@@ -115,15 +113,14 @@ async def _engine(trained: common.Trained, rounds: int) -> dict[str, float]:
         alone, together, reading = [], [], []
         for number in range(rounds):
             part = chats[number * AT_ONCE : (number + 1) * AT_ONCE]
-            alone.append((await _rates(engine, part[:1], 1))["generated"])
-            together.append((await _rates(engine, part, 1))["generated"])
+            alone.append((await _rates(engine, part[:1], True))["generated"])
+            together.append((await _rates(engine, part, True))["generated"])
         for number in range(rounds):
             strange = [_unlike(chat, f"{number}.{index}") for index, chat in enumerate(chats[:16])]
-            reading.append((await _rates(engine, strange, 0))["prompt"])
+            reading.append((await _rates(engine, strange, False))["prompt"])
     finally:
         await engine.close()
-    medians = {"alone": alone, "together": together, "reading": reading}
-    return {name: statistics.median(values) for name, values in medians.items()}
+    return {"alone": statistics.median(alone), "together": statistics.median(together), "reading": statistics.median(reading)}
 
 
 def _unlike(chat: Sequence[ChatMessage], mark: str) -> list[ChatMessage]:
@@ -131,7 +128,7 @@ def _unlike(chat: Sequence[ChatMessage], mark: str) -> list[ChatMessage]:
     return [chat[0].model_copy(update={"content": f"{mark} {chat[0].content}"}), *chat[1:]]
 
 
-async def _rates(engine: Engine, chats: Sequence[Sequence[ChatMessage]], warm: int) -> dict[str, float]:
+async def _rates(engine: Engine, chats: Sequence[Sequence[ChatMessage]], warm: bool) -> dict[str, float]:
     """Tokens a second, of prompts and of replies; `warm`: the prompts have been read before."""
     tokens = TOKENS if warm else 1
     if warm:

@@ -28,27 +28,24 @@ def main(
 
 async def _main(trained: common.Trained, rows: int, single: int, out: Path) -> None:
     lot = trained.engine_config.concurrency
-    first = [
-        plain(trained, trained.engine(), lot),
-        searching(DEFAULT, trained, trained.engine(), lot),
-        reference(trained, trained.engine()),
-    ]
+    bare = plain(trained, trained.engine(), lot)
+    ours = searching(DEFAULT, trained, trained.engine(), lot)
+    theirs = reference(trained, trained.engine())
     others = [
         searching(f"{name}, 8 samples", trained, trained.engine(), lot, strategy=name, **PURE, width=2 if name == "tree" else 1)
         for name in STRATEGIES
     ]
-    everybody, examples = [*first, *others], trained.rows(rows)
+    everybody, examples = [bare, ours, theirs, *others], trained.rows(rows)
     try:
-        await alone(first, examples[:single])
+        await alone([bare, ours, theirs], examples[:single])
         for contestant in everybody:
             await play(contestant, trained, examples)
             await contestant.engine.close()  # its cache is gigabytes
     finally:
         for contestant in everybody:
             await contestant.engine.close()
-    lines, details = table([*first[:2], *others, first[2]], trained.recipe.seed)
-    ours, theirs = first[1], first[2]
-    plainly, default, pattern = (details[name]["alone"] for name in (first[0].name, DEFAULT, theirs.name))
+    lines, details = table([bare, ours, *others, theirs], trained.recipe.seed)
+    plainly, default, pattern = (details[name]["alone"] for name in (bare.name, DEFAULT, theirs.name))
     ratios = {
         "ses_engine_throughput": ours.rows_per_minute / theirs.rows_per_minute,
         "ses_engine_latency": default["median"] / pattern["median"],

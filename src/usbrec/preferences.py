@@ -128,14 +128,16 @@ class CandidateMaker:
         texts = await policy.sample(dialogue, n=self.settings.k, temperature=self.settings.temperature, seed=seed)
         counts = Counter(texts)
         judged = [self._judge(dialogue, example.targets, text, count, seed_of(seed, text)) for text, count in counts.items()]
-        answered = dialogue == example.dialogue and example.answered
-        if answered and self.settings.judge_human:
-            judged.append(self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human"), turns=0))
-        candidates = await asyncio.gather(*judged)
-        human = Candidate(text=example.reply, items=self.linker.items(example.reply)) if answered else None
-        if answered and self.settings.judge_human:
-            *candidates, human = candidates
+        candidates, human = await asyncio.gather(asyncio.gather(*judged), self._human(example, dialogue, seed))
         return CandidateSet(key=example.key, dialogue=dialogue, hints=hints, human=human, candidates=tuple(candidates))
+
+    async def _human(self, example: Example, dialogue: Dialogue, seed: int) -> Candidate | None:
+        """The human's reply, where it answers this very dialogue."""
+        if not example.answered or dialogue != example.dialogue:
+            return None
+        if not self.settings.judge_human:
+            return Candidate(text=example.reply, items=self.linker.items(example.reply))
+        return await self._judge(dialogue, example.targets, example.reply, 1, seed_of(seed, "human"), turns=0)
 
     async def _hints(self, dialogue: Dialogue, seed: int) -> tuple[tuple[str, ...], SamplingRecommender]:
         """(names in the candidates' prompt, the policy that has them there)."""

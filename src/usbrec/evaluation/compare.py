@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, dialogue_of, row_values
+from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, Values, dialogue_of, row_values
 from usbrec.evaluation.power import ALPHA, smallest_detectable, standard_error
 from usbrec.evaluation.repeats import Pooled, pooled_difference
 from usbrec.evaluation.stats import holm
@@ -38,8 +38,6 @@ QUESTIONS: dict[Question, str] = {
     "scale": "Can the judge tell? Ceiling against floors",
     "runs": "Run against run",
 }
-Values = Mapping[str, float | None]
-"""Row key -> the row's value in one metric, None where it has none."""
 Standing = Literal["shown", "not shown", "opposite shown", "undecided", "no rows"]
 
 

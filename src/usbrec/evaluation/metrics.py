@@ -22,6 +22,8 @@ from usbrec.errors import DataError
 from usbrec.evaluation.stats import Limits, mean_interval
 from usbrec.types import Frozen, Outcome, Turn
 
+Values = Mapping[str, float | None]
+"""Row key -> the row's value in one metric, None where it has none."""
 COUNTED = "linked items"
 """Stands where a judge's name stands, for metrics that no judge decides."""
 

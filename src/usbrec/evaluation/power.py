@@ -12,15 +12,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from usbrec.evaluation.metrics import dialogue_of
+from usbrec.evaluation.metrics import Values, dialogue_of
 from usbrec.evaluation.stats import CONFIDENCE, by_cluster, rounded
 from usbrec.types import Frozen
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
-
-Values = Mapping[str, float | None]
-"""Row key -> the row's value, None where it has none."""
 
 
 class PairPower(Frozen):

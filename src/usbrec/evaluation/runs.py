@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from usbrec.errors import ConfigError, DataError
-from usbrec.evaluation.compare import Comparison, Values, compared_metrics, contrast, corrected, in_order, kind_of
-from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, row_values
+from usbrec.evaluation.compare import Comparison, compared_metrics, contrast, corrected, in_order, kind_of
+from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, Values, row_values
 from usbrec.evaluation.tables import Sheet, bounds, label, number, p_value
 from usbrec.types import Frozen, Outcome
 

@@ -162,7 +162,10 @@ def count_votes(
             drawn = lottery(flat, count, rule, source)
             found = curves(drawn.wins)
             lost = [(won - best[floor][0], names) for floor, (won, names) in found.items()]
-            differ, moved = again(flat, count, rule) if pairs == "stored" else lottery(flat, count, rule, "drawn").again()
+            if pairs == "stored":
+                differ, moved = again(flat, count, rule)
+            else:
+                differ, moved = (drawn if source == "drawn" else lottery(flat, count, rule, "drawn")).again()
             tested.append(
                 Tested(
                     votes=count, rule=rule, source=source, lost=area(lost, seed), unscored=drawn.unscored, differ=differ, moved=moved,

@@ -123,14 +123,16 @@ class LLMRecommender:
 
     async def sample_with(self, hints: Sequence[str], dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[str]:
         """As `sample`, with these items' names in the prompt."""
-        sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed)
-        completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
-        return [text for text in (clean(c.text) for c in completions) if text]
+        drawn = await self._draw(hints, dialogue, n, Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed))
+        return [text for text, _ in drawn]
 
     async def sample_scored(self, dialogue: Dialogue, *, n: int, temperature: float, seed: int) -> list[tuple[str, float | None]]:
         """As `sample`, each reply with its mean log-probability a token."""
         hints = await self.hints_for(dialogue) if self.hints_for else ()
         sampling = Sampling(temperature=temperature, max_tokens=self.max_tokens, seed=seed, logprobs=True)
+        return await self._draw(hints, dialogue, n, sampling)
+
+    async def _draw(self, hints: Sequence[str], dialogue: Dialogue, n: int, sampling: Sampling) -> list[tuple[str, float | None]]:
         completions = await self.engine.chat(self.messages(dialogue, hints), n=n, sampling=sampling)
         return [(text, c.logprob) for text, c in ((clean(c.text), c) for c in completions) if text]
 
