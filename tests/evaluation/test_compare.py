@@ -56,6 +56,7 @@ def test_a_clear_difference_is_shown_and_its_opposite_too() -> None:
     assert (up.diff, up.standing) == (1.5, "shown")
     assert (down.diff, down.standing) == (-1.5, "opposite shown")
     assert "sft is better" in sentence(down)
+    assert "Holm-corrected p < 0.0001 on 40 rows" in sentence(up)  # 2 / 2^30, and never "= 0.0000"
 
 
 def test_a_difference_that_the_noise_could_make_is_not_shown() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -130,13 +133,34 @@ def test_the_p_value_is_exact_for_few_rows() -> None:
     assert paired_difference(a, b, 1).p == pytest.approx(1 / 16)
 
 
-def test_the_p_value_of_many_rows_is_drawn() -> None:
-    """12 of 16 at +1, the others at -1: p = 2 (1820 + 560 + 120 + 16 + 1) / 2^16 = .0768; the drawn one's standard error is .004."""
-    a = {str(i): float(i < 12) for i in range(16)}
+@pytest.mark.parametrize(("up", "down", "p"), [(12, 4, 5034 / 2**16), (12, 2, 212 / 2**14), (180, 0, 2**-179)])
+def test_the_p_value_of_whole_numbers_is_exact_however_many(up: int, down: int, p: float) -> None:
+    """12 of 16 at +1: p = 2 (1820 + 560 + 120 + 16 + 1) / 2^16; 12 of 14: 2 (91 + 14 + 1) / 2^14; the binomial sign test."""
+    a = {str(i): float(i < up) for i in range(up + down)}
     b = {key: 1 - value for key, value in a.items()}
-    assert paired_difference(a, b, 1).p == pytest.approx(0.0768, abs=0.012)
+    assert paired_difference(a, b, 1).p == paired_difference(b, a, 2).p == pytest.approx(p)
+
+
+def test_exact_p_values_are_those_of_every_choice_of_signs() -> None:
+    """Means of three turns' scores, in dialogues of one to three rows: multiples of 1/3, of different sizes."""
+    rng = np.random.default_rng(3)
+    a, b = ({f"{i // 3 if i < 15 else i}:{i}": float(v) / 3 for i, v in enumerate(rng.integers(0, 7, 21))} for _ in range(2))
+    sums = [sum(a[key] - b[key] for key in a if key.split(":")[0] == name) for name in {key.split(":")[0] for key in a}]
+    sums = [value for value in sums if abs(value) > 1e-9]
+    every = [sum(s * v for s, v in zip(signs, sums, strict=True)) for signs in itertools.product((-1, 1), repeat=len(sums))]
+    expected = np.mean([abs(total) >= abs(sum(sums)) - 1e-9 for total in every])
+    assert 0 < expected < 1
+    assert paired_difference(a, b, 1, cluster=lambda key: key.split(":")[0]).p == pytest.approx(expected)
+
+
+def test_the_p_value_of_many_rows_of_any_size_is_drawn() -> None:
+    """Sizes that share no step: near those of 16 equal ones (.0768, above); the drawn one's standard error is .004."""
+    a = {str(i): (1 if i < 12 else -1) * (1 + math.pi * 1e-7 * i) for i in range(16)}
+    b = dict.fromkeys(a, 0.0)
+    assert paired_difference(a, b, 1).p == pytest.approx(0.0768, abs=0.02)
     assert paired_difference(a, b, 1).p == paired_difference(b, a, 1).p
-    assert paired_difference(a, dict.fromkeys(a, -1.0), 1).p == 2 / RESAMPLES  # nothing drawn is as extreme as what was seen
+    apart = {key: abs(value) for key, value in a.items()}
+    assert paired_difference(apart, b, 1).p == 2 / RESAMPLES  # nothing drawn is as extreme as what was seen
 
 
 def test_pairing_sees_what_separate_intervals_cannot() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics
+from usbrec.evaluation.tables import p_value
 from usbrec.types import Outcome
 
 _SAME_REPLY = 0.2  # from this share of one and the same reply on, a model arm is called collapsed
@@ -62,8 +63,12 @@ def sentence(found: Comparison) -> str:
         "no rows": "nothing is shown",
     }
     bounds = f" {found.unscored} unscored: over all rows between {found.worst:+.3f} and {found.best:+.3f}." if found.unscored else ""
-    p = f"p = {found.p:.4f}, not corrected," if found.p_holm is None else f"Holm-corrected p = {found.p_holm:.4f}"
+    p = f"{_equal(found.p)}, not corrected," if found.p_holm is None else f"Holm-corrected {_equal(found.p_holm)}"
     return f"{label}: {_span(found)}, {p} on {found.rows} rows: {words[found.standing]}.{bounds}"
+
+
+def _equal(p: float) -> str:
+    return f"p = {p_value(p)}".replace("= <", "< ")
 
 
 def _span(found: Comparison) -> str:
