@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usbrec import config, jsonl, pipeline
+import pytest
+
+from usbrec import config, jsonl, pipeline, prompts
 from usbrec.evaluation.report import read_report
 from usbrec.stages import Loop
 from usbrec.types import Outcome
@@ -48,6 +50,30 @@ async def test_arms_are_kept_when_rankings_are_asked_for_later(tmp_path: Path) -
     said = await run(tmp_path, samples=6)
     assert any(line.startswith("evaluate/base: unchanged") for line in said)
     assert read_report(tmp_path).rankings["base"]["Recall@10"].rows == 6
+
+
+async def test_a_changed_prompt_touches_only_those_who_are_asked_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's seeker and judge are no LLMs: a new wording of theirs is no reason to play anything again; the recommender's is."""
+    await run(tmp_path)
+    known = prompts.digests()
+    monkeypatch.setattr(prompts, "digests", lambda: known | dict.fromkeys(("seeker", "judge", "judge_short"), "new"))
+    assert "evaluate/base: unchanged" in "\n".join(await run(tmp_path))
+    monkeypatch.setattr(prompts, "digests", lambda: known | {"recommender": "new"})
+    assert "evaluate/base: unchanged" not in "\n".join(await run(tmp_path))
+
+
+async def test_a_changed_rubric_is_asked_anew_where_an_llm_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = recipe().model_dump(mode="json", exclude_defaults=True)
+    judged["evaluate"] |= {"judges": [{"kind": "llm", "method": "vote", "votes": 1}], "arms": ["base"]}
+    judged["engines"] |= {"judge": {"kind": "scripted", "model": "judge", "replies": ["2"]}}
+    said: list[str] = []
+    known = prompts.digests()
+    for changed in ({}, {"judge_short": "new"}, {"judge": "new"}):
+        monkeypatch.setattr(prompts, "digests", lambda changed=changed: known | changed)
+        said.append("")
+        with pipeline.opened(tmp_path, lambda line: said.append(said.pop() + line + "\n")) as opened:
+            await Loop(run=opened, recipe=config.Recipe.model_validate(judged), data_dir=None).through("evaluate")
+    assert ["evaluate/base: unchanged" in text for text in said] == [False, True, False]
 
 
 async def test_another_seed_answers_the_same_rows(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import RUBRICS, recommender_messages
+from usbrec.roles.settings import JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows
 from usbrec.rows import imitation_rows, sample_rows
 from usbrec.seeds import rng_of
@@ -201,7 +202,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
-            "others": prompts.digests_of("seeker", *RUBRICS.values()), "affinity": self._affinity() if settings.hinted else None,
+            "others": _asked(settings.seeker, [settings.judge]), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
@@ -253,9 +254,11 @@ class Loop:
             play = self.system.played(evaluation) if self.system else evaluation
             return await play_rows(examples, evaluation, folder, at_once, assembly.engines.gauge(), label=f"evaluate {arm}", play=play)
 
-        others = prompts.digests_of("seeker", *RUBRICS.values())
-        parts: dict[str, Any] = {"prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(), "others": others,
-                                 "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"})}  # fmt: skip
+        parts: dict[str, Any] = {
+            "prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
+            "others": _asked(settings.seeker, settings.judges),
+            "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"}),
+        }  # fmt: skip
         if self.system and self.system.record:
             parts |= self.system.record.imposed(settings.turns)
         if tested:
@@ -339,6 +342,12 @@ class Loop:
 
     def _stage_marks(self) -> dict[str, str]:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
+
+
+def _asked(seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, str]:
+    """The prompts of those who answer the recommender, where they are LLMs."""
+    rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
+    return prompts.digests_of(*(["seeker"] if seeker.kind == "llm" else []), *rubrics)
 
 
 def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:
