@@ -94,6 +94,19 @@ async def test_failures_are_recorded_and_not_cached(tmp_path: Path) -> None:
     assert (total.engine, total.verb, total.calls, total.failed, total.completion_tokens) == ("scripted", "chat", 2, 1, 2)
 
 
+async def test_an_answer_without_a_word_is_recorded_and_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    said = iter(["", " ", "", "a word"])
+    engine = LedgerEngine(ScriptedEngine(lambda *_: next(said)), path)
+    for _ in range(2):
+        assert [c.text.strip() for c in await engine.chat(HELLO, sampling=WARM)] == [""]
+    assert [piece async for piece in engine.stream(HELLO, sampling=WARM)] in ([], [""])
+    for _ in range(2):
+        assert [c.text for c in await engine.chat(HELLO, sampling=WARM)] == ["a word"]
+    await engine.close()
+    assert sum(t.calls for t in totals(path)) == 4 and engine.hits == 1
+
+
 async def test_a_stream_is_recorded_at_its_end_and_replayed(tmp_path: Path) -> None:
     inner = ScriptedEngine(["one two three"])
     engine = LedgerEngine(inner, tmp_path / "ledger.sqlite")

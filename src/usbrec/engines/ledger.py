@@ -1,9 +1,10 @@
 """The call ledger: every call of a model as a row of an SQLite file, which doubles as the response cache.
 
 A call with the same engine name, prompt, verb and settings is answered from the file: a run that was killed, or that is repeated, asks the
-model only what it has not asked yet.  Rows are written by a thread of their own in batches (at most 0.2 s apart), in WAL mode: a kill at
-any moment loses at most the last batch, and those calls are simply asked again.  When the disk is full, rows stay in memory and are tried
-again; the next call, or `close`, raises StorageError.  Prompts are kept as digests, replies whole.
+model only what it has not asked yet.  An answer without a word is recorded, but asked for again.  Rows are written by a thread of their own
+in batches (at most 0.2 s apart), in WAL mode: a kill at any moment loses at most the last batch, and those calls are simply asked again.
+When the disk is full, rows stay in memory and are tried again; the next call, or `close`, raises StorageError.  Prompts are kept as
+digests, replies whole.
 """
 
 from __future__ import annotations
@@ -234,8 +235,8 @@ class LedgerEngine:
         except EngineError as fault:
             self.ledger.add({**row, "seconds": time.monotonic() - began, "error": str(fault)})
             raise
-        completion = Completion(text="".join(pieces).strip())
-        self.ledger.add({**row, "verb": "stream", "reply": _completions_text([completion]), "seconds": time.monotonic() - began})
+        reply = _completions_text([Completion(text="".join(pieces).strip())])
+        self.ledger.add({**row, "verb": "stream", "reply": reply, "seconds": time.monotonic() - began})
 
     async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         row = self._row("choose", 1, messages, {"options": list(options)})
@@ -256,7 +257,11 @@ class LedgerEngine:
                 ledger.close()
 
     async def _ask(
-        self, row: Row, ask: Callable[[], Awaitable[Answer]], text: Callable[[Answer], str], tokens: Callable[[Answer], tuple[int, int]]
+        self,
+        row: Row,
+        ask: Callable[[], Awaitable[Answer]],
+        text: Callable[[Answer], str | None],
+        tokens: Callable[[Answer], tuple[int, int]],
     ) -> Answer:
         began = time.monotonic()
         try:
@@ -288,7 +293,9 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def _completions_text(completions: list[Completion]) -> str:
+def _completions_text(completions: list[Completion]) -> str | None:
+    if not any(completion.text.strip() for completion in completions):
+        return None
     return json.dumps([completion.model_dump(exclude={"cached"}) for completion in completions], ensure_ascii=False)
 
 
