@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make demo` and `make test`.  Both make the environment first.
 PYTHON ?= python3
 VENV ?= .venv
+# Test processes at once.  Each may start an engine of its own, some gigabytes: so not one for every core.
+TESTS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -25,7 +27,7 @@ check: $(READY)
 
 test: $(READY) check  ## lint, types, and the whole test suite on the real model
 	$(BIN)/usbrec model get smollm2-135m-instruct
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTS) --dist loadfile --no-loadscope-reorder
 
 docs: $(READY)  ## write docs/cli.md and docs/recipes.md anew
 	$(BIN)/python docs/generate.py
