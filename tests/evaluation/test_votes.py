@@ -161,3 +161,14 @@ def test_tables_and_plot() -> None:
     assert repeated.rows[0][1:] == ("–", "exact", "–", "–", "–", "101", "101")
     assert "4 replies, 3 stored votes each; 0 replies left out" in vote_tables.text(found)
     assert vote_tables.draw(found).file.startswith("<svg")
+
+
+def test_a_judge_without_a_verdict_is_named_and_has_no_rows() -> None:
+    heard, silent = count_votes(EXACT, ROWS, [1]), count_votes([], [], [1])
+    both = VoteStudy(data="toy", split="valid", judges={"silent": silent, "heard": heard})
+    assert {row[0] for sheet in vote_tables.sheets(both) for row in sheet.rows} == {"heard (not fit)"}
+    assert "- silent (not fit): 0 replies" in vote_tables.text(both)
+    assert "silent" not in vote_tables.draw(both).file
+    nobody = VoteStudy(data="toy", split="valid", judges={"silent": silent})
+    assert vote_tables.draw(nobody).file.startswith("<svg")
+    assert {row[4] for row in vote_tables.sheets(nobody)[0].rows} == {"–"}

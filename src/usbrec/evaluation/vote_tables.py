@@ -41,7 +41,7 @@ def _told(found: VoteStudy) -> Sheet:
             "–" if tested.lost is None else _between(tested.lost, sign=True), *(_between(tested.auc[floor]) for floor in FLOORS),
             number(tested.unscored, 2),
         )
-        for name, judge in found.judges.items()
+        for name, judge in _heard(found)
         for tested in judge.tested
     ]  # fmt: skip
     return Sheet(
@@ -60,7 +60,7 @@ def _repeated(found: VoteStudy) -> Sheet:
             name + _unfit(judge), *_kind(tested), tested.pairs or "–", number(tested.differ), number(tested.moved),
             number(tested.tokens, 0), number(tested.tokens_by_call, 0),
         )
-        for name, judge in found.judges.items()
+        for name, judge in _heard(found)
         for tested in judge.tested
     ]  # fmt: skip
     return Sheet(
@@ -74,7 +74,7 @@ def _repeated(found: VoteStudy) -> Sheet:
 
 def draw(found: VoteStudy) -> Plot:
     """AUC against votes, the mean over the floors."""
-    panels = [(name + _unfit(judge), _bands(judge)) for name, judge in found.judges.items()]
+    panels = [(name + _unfit(judge), _bands(judge)) for name, judge in _heard(found)]
     title = (
         f"Judges on {found.data}: AUC of the human's reply, mean over the floors with 95% interval, by number of votes; level: the exact"
         " distribution"
@@ -95,6 +95,11 @@ def publish(folder: Path, found: VoteStudy) -> None:
     jsonl.write_json(folder / f"votes-{found.data}.json", found.model_dump(mode="json"))
     jsonl.write_text(folder / f"votes-{found.data}.md", text(found))
     jsonl.write_text(folder / f"votes-{found.data}.svg", drawn.file)
+
+
+def _heard(found: VoteStudy) -> list[tuple[str, Counted]]:
+    """The judges that gave verdicts by both methods: of the others there is nothing more to tell.  Where nobody did, all."""
+    return [(name, judge) for name, judge in found.judges.items() if judge.replies] or list(found.judges.items())
 
 
 def _kind(tested: Tested) -> tuple[str, str]:
