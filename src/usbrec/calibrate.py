@@ -74,7 +74,7 @@ def named(spec: str, recipe: Recipe) -> Named:
         )
     if model:
         engine = engine.model_copy(update={"model": model, "adapter": None})
-    return Named(f"{settings.spec}@{Path(engine.model).name.removesuffix('.gguf')}", settings, engine)
+    return Named(settings.named(engine.model), settings, engine)
 
 
 @dataclass

@@ -128,7 +128,8 @@ async def rescore(source: Path, run: Run, judge: JudgeSettings, engine: EngineCo
     marks: dict[str, str] = {}
     async with Engines(ledger=run.folder / "ledger.sqlite") as engines:
         assembly = Assembly(recipe, world, engines)
-        work = Rescoring(assembly.judge_for(judge), label_of(judge, recipe.engines.judge), recipe.seed)
+        name = judge.named(recipe.engines.judge.model) if recipe.engines.judge else judge.spec
+        work = Rescoring(assembly.judge_for(judge), name, recipe.seed)
         for arm, rows in outcomes.items():
             marks[arm] = await _rescore_arm(arm, rows, work, run, judge, assembly)
 
@@ -180,10 +181,3 @@ def _recipe(recipe: Recipe, judge: JudgeSettings, engine: EngineConfig | None) -
                           where="--judge", fix="give --judge-model NAME (and --judge-url URL for an endpoint)")  # fmt: skip
     evaluate = recipe.evaluate.model_copy(update={"judges": (*recipe.evaluate.judges, judge)})
     return recipe.model_copy(update={"engines": engines, "evaluate": evaluate})
-
-
-def label_of(judge: JudgeSettings, engine: EngineConfig | None) -> str:
-    """`catalogue`, or `llm:choose@model`: what makes one judge's scores another's."""
-    if judge.kind == "catalogue" or engine is None:
-        return judge.kind
-    return f"{judge.spec}@{Path(engine.model).name}"

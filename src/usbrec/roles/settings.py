@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,6 +82,10 @@ class JudgeSettings(Settings):
     def spec(self) -> str:
         """As `of` reads it."""
         return self.kind if self.kind == "catalogue" else f"{self.kind}:{self.method}"
+
+    def named(self, model: str) -> str:
+        """What makes one judge's scores another's: `catalogue`, or `llm:choose@NAME`, NAME of the model's file or folder."""
+        return self.spec if self.kind == "catalogue" else f"{self.spec}@{PurePath(model).name.removesuffix('.gguf')}"
 
 
 class AffinitySettings(Settings):
