@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from usbrec.evaluation.stats import CONFIDENCE, Interval, rounded
+from usbrec.evaluation.stats import Interval, percentiles, rounded
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen
 
@@ -96,7 +96,7 @@ def area(tables: Sequence[Table], seed: int) -> Interval:
     if (count := len(clusters)) > 1:
         weights = _weights(count, seed)
         drawn = np.nanmean([_resampled(won, np.searchsorted(clusters, names), weights) for won, names in tables], axis=0)
-        low, high = (rounded(float(bound)) for bound in np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+        low, high = percentiles(drawn)
     mean = sum(float(won.mean()) for won, _ in tables) / len(tables)
     return Interval(mean=rounded(mean), low=low, high=high, rows=max(len(names) for _, names in tables), clusters=count)
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from usbrec.errors import DataError
 from usbrec.evaluation.stats import (
     CELLS,
-    CONFIDENCE,
     RESAMPLES,
     Interval,
     Limits,
@@ -24,6 +23,7 @@ from usbrec.evaluation.stats import (
     by_cluster,
     mean_interval,
     paired_difference,
+    percentiles,
     rounded,
 )
 from usbrec.seeds import seed_of
@@ -185,6 +185,4 @@ def _pigeonhole(table: Floats, clusters: Sequence[str] | None, seed: int) -> tup
         of_rows = rng.multinomial(drawn, np.full(drawn, 1 / drawn), size)
         of_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size)
         means.append(((of_rows @ sums) * of_seeds).sum(axis=1) / ((of_rows @ counts) * seeds))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
-    return rounded(float(low)), rounded(float(high))
+    return percentiles(np.concatenate(means))

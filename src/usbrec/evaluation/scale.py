@@ -13,7 +13,7 @@ from usbrec.evaluation.agreement import Auc, auc
 from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, weak
 from usbrec.evaluation.compare import CEILING, FLOORS, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
-from usbrec.evaluation.stats import CONFIDENCE, Interval, by_cluster, resampled, rounded
+from usbrec.evaluation.stats import Interval, by_cluster, percentiles, resampled, rounded
 from usbrec.types import Frozen, Outcome
 
 RESAMPLES = 2_000
@@ -87,7 +87,6 @@ def _normalised(outcomes: Mapping[str, Sequence[Outcome]], place: int, seed: int
         value = float((scores[arm].mean() - scores[floor].mean()) / span)
         low = high = None
         if count > 1 and (spans > 0).all():
-            bounds = np.quantile((drawn[arm] - drawn[floor]) / spans, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-            low, high = (rounded(float(bound)) for bound in bounds)
+            low, high = percentiles((drawn[arm] - drawn[floor]) / spans)
         found[arm] = Interval(mean=rounded(value), low=low, high=high, rows=len(common), clusters=count)
     return floor, found

@@ -176,6 +176,14 @@ def _bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[float, float]:
     return rounded(float(low)), rounded(float(high))
 
 
+def percentiles(drawn: Floats) -> tuple[float, float]:
+    """The bounds between which 95% of what was drawn lies."""
+    import numpy as np
+
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return rounded(float(low)), rounded(float(high))
+
+
 def resampled(table: Floats, seed: int) -> Floats:
     """The column sums of each of `RESAMPLES` resamples of clusters: (clusters x columns) -> (resamples x columns)."""
     import numpy as np
