@@ -28,8 +28,8 @@ SAID = {
 }
 """Replies of each row, targets Casino; the last row of the floor broke off."""
 CATALOGUE_SCORES = {"base": [[0, 2], [0], [0]], "floor:question": [[0], [0], []]}
-GROUNDED_BY_TWOS = {"base": [[2, 2], [0], [2]], "floor:question": [[0], [0], []]}
-"""Where the rules do not decide (something new that is no target), an LLM says 2."""
+GROUNDED_BY_TWOS = {"base": [[1, 2], [0], [1]], "floor:question": [[0], [0], []]}
+"""Where the rules do not decide (something new that is no target), an LLM says 2; a miss is at most 1."""
 
 
 def outcome(arm: str, number: int, replies: list[str]) -> Outcome:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from usbrec import jsonl, prompts
+from usbrec import jsonl
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.data import DataConfig
@@ -29,7 +29,7 @@ from usbrec.evaluation.probes import PROBES, SWAPPED, TRUTH, Probes
 from usbrec.evaluation.votes import VoteStudy, count_votes
 from usbrec.pipeline import Run, slug
 from usbrec.roles import JudgeFor
-from usbrec.roles.llm import RUBRICS
+from usbrec.roles.llm import RUBRICS, asked
 from usbrec.roles.settings import JudgeSettings
 from usbrec.rowmap import map_rows
 from usbrec.rows import sample_rows
@@ -202,7 +202,7 @@ class Calibrating:
         parts = {
             "prepare": prepared, "judge": judge.settings.model_dump(mode="json"), "engine": judge.engine and judge.engine.identity(),
             "rows": self.rows, "split": self.split, "thorough": self.thorough, "seed": self.recipe.seed, "labels": labels,
-            "prompts": prompts.digests_of(*RUBRICS.values()),
+            "prompts": asked([judge.settings.model_copy(update={"wording": wording}) for wording in RUBRICS]),
         }  # fmt: skip
         await self.run.stage(f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}")
 

@@ -26,7 +26,7 @@ from usbrec.evaluation.divergence import Divergence, check_scales, checkpoint_of
 from usbrec.evaluation.ieval import Evaluation, play_rows
 from usbrec.pipeline import Run, differences
 from usbrec.roles import RecommenderFor
-from usbrec.roles.llm import RUBRICS
+from usbrec.roles.llm import asked
 from usbrec.rows import sample_rows
 from usbrec.types import Example, Outcome
 
@@ -149,7 +149,8 @@ class _Arms:
 
         parts = {
             "prepare": drift.run.manifest["stages"]["prepare"]["fingerprint"], "seed": drift.recipe.seed, "rows": drift.rows,
-            "split": drift.split, "policy": self._policy(adapter) if adapter else None, "rubrics": prompts.digests_of(*RUBRICS.values()),
+            "split": drift.split, "policy": self._policy(adapter) if adapter else None,
+            "asked": asked([judge.settings for judge in self.judges.values()]),
             "judges": [[n, j.settings.model_dump(mode="json"), j.engine and j.engine.identity()] for n, j in self.judges.items()],
         }  # fmt: skip
         await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usbrec import config, jsonl, prompts
+from usbrec import config, jsonl
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.conversation import Played, judge_replies
@@ -23,6 +23,7 @@ from usbrec.errors import ConfigError, DataError, UsbrecError, first_line
 from usbrec.evaluation import report
 from usbrec.pipeline import Run, fingerprint
 from usbrec.roles import Judge, JudgeFor, Reply
+from usbrec.roles.llm import asked
 from usbrec.roles.settings import JudgeSettings
 from usbrec.rowmap import FATAL, map_rows
 from usbrec.seeds import seed_of
@@ -168,7 +169,7 @@ async def _rescore_arm(arm: str, rows: Sequence[Outcome], work: Rescoring, run: 
     parts = {
         "of": fingerprint([row.model_dump(mode="json") for row in rows]), "judge": judge.model_dump(mode="json"),
         "engine": engine.identity() if engine else None, "seed": work.seed,
-        "prompts": {name: digest for name, digest in prompts.digests().items() if name.startswith("judge")},
+        "asked": asked([judge]),
     }  # fmt: skip
     return await run.stage(f"evaluate/{arm}", parts, stage, label=f"{len(rows)} rows by {work.label}")
 

@@ -22,8 +22,7 @@ from usbrec.evaluation.rankers import RankRows, Sampled
 from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
-from usbrec.roles.llm import RUBRICS, recommender_messages
-from usbrec.roles.settings import JudgeSettings, SeekerSettings
+from usbrec.roles.llm import asked, recommender_messages
 from usbrec.rowmap import map_rows
 from usbrec.rows import imitation_rows, sample_rows
 from usbrec.seeds import rng_of
@@ -202,7 +201,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
-            "others": _asked(settings.seeker, [settings.judge]), "affinity": self._affinity() if settings.hinted else None,
+            "others": asked([settings.judge], settings.seeker), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
 
@@ -256,7 +255,7 @@ class Loop:
 
         parts: dict[str, Any] = {
             "prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
-            "others": _asked(settings.seeker, settings.judges),
+            "others": asked(settings.judges, settings.seeker),
             "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"}),
         }  # fmt: skip
         if self.system and self.system.record:
@@ -342,12 +341,6 @@ class Loop:
 
     def _stage_marks(self) -> dict[str, str]:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
-
-
-def _asked(seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, str]:
-    """The prompts of those who answer the recommender, where they are LLMs."""
-    rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
-    return prompts.digests_of(*(["seeker"] if seeker.kind == "llm" else []), *rubrics)
 
 
 def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> Recommender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
@@ -170,6 +171,24 @@ async def test_the_grounded_judge_asks_only_where_rules_do_not_decide() -> None:
     ]
     assert values == [2, 0, 0] and not ears.heard
     assert (await judge.score(dialogue("hi", "Alien (1979)"), start=1, seed=1)).value == 1 and len(ears.heard) == 1
+
+
+async def test_a_miss_is_at_most_comparable_to_the_grounded_judge() -> None:
+    """By votes a majority of "2" stood beside a hit: AUC .85 against the most popular item (docs/experiments/calibration)."""
+    miss, late = dialogue("hi", "Alien (1979)"), dialogue("hi", "Alien (1979), Heat (1995), Toy Story (1995) or Casino (1995)")
+
+    def judge(method: Literal["choose", "vote"], ears: Ears) -> GroundedJudge:
+        return GroundedJudge(LLMJudge(ears.engine(), CATALOGUE, ("casi",), method=method, votes=10), LINKER)
+
+    chosen = await judge("choose", Ears(menu=(0.2, 0.3, 0.5))).score(miss, start=1, seed=1)
+    assert chosen.value == pytest.approx(0.8) and chosen.probabilities == pytest.approx((0.2, 0.8, 0)) and not chosen.hit
+    for said in (miss, late):  # only the first three items of a reply count
+        voted = await judge("vote", Ears("2")).score(said, start=1, seed=1)
+        assert (voted.value, voted.votes, voted.hit, voted.judge) == (1, (1,) * 10, False, "grounded")
+    scattered = await judge("vote", Ears(*"0001112222")).score(miss, start=1, seed=1)
+    assert (scattered.value, scattered.reason) == (1, "7 of 10 votes")  # it was 2: each "2" says that the reply is at least comparable
+    unread = await judge("vote", Ears("what?")).score(miss, start=1, seed=1)
+    assert (unread.value, unread.votes) == (None, (None,) * 10)
 
 
 async def test_the_profiler_reads_the_latest_message() -> None:

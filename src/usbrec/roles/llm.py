@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from usbrec import prompts
 from usbrec.catalogue import Catalogue
 from usbrec.engine import ChatMessage, Choice, Engine, Sampling
 from usbrec.errors import EngineReply
@@ -20,7 +21,7 @@ from usbrec.linking import Linker
 from usbrec.prompts import render
 from usbrec.roles import Reply
 from usbrec.roles.catalogue import CatalogueProfiler, named_items, target_hit
-from usbrec.roles.settings import Wording
+from usbrec.roles.settings import JudgeSettings, SeekerSettings, Wording
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
 
@@ -290,7 +291,11 @@ class LLMProfileJudge:
 
 @dataclass(frozen=True)
 class GroundedJudge:
-    """Rules first: a named target is 2, nothing new is 0; the LLM decides only the rest."""
+    """Rules first: a named target is 2, nothing new is 0.  The LLM decides only the rest, and only between 0 and 1: its 2 counts as 1.
+
+    A miss that an LLM calls better than what was wished for would else stand beside a hit, and by a majority of votes many do
+    (`docs/experiments/calibration`); so would a long list whose target comes too late to count.
+    """
 
     llm: LLMJudge
     linker: Linker
@@ -303,7 +308,25 @@ class GroundedJudge:
         if not fresh:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
         score = await self.llm.score(dialogue, start=start, seed=seed)
-        return score.model_copy(update={"judge": self.name, "items": fresh})
+        return _of_a_miss(score).model_copy(update={"judge": self.name, "items": fresh})
+
+
+def _of_a_miss(score: Score) -> Score:
+    """The verdict of an LLM whose 2 counts as 1: every vote and every share of probability, before they are counted."""
+    votes = tuple(vote and min(vote, 1) for vote in score.votes)
+    if not score.scored:
+        return score.model_copy(update={"votes": votes})
+    if votes:
+        return tally(votes, score.judge)
+    worse, comparable, better = score.probabilities
+    return score.model_copy(update={"value": comparable + better, "probabilities": (worse, comparable + better, 0.0)})
+
+
+def asked(judges: Sequence[JudgeSettings], seeker: SeekerSettings | None = None) -> dict[str, str]:
+    """For fingerprints: the prompts and rules of those who answer the recommender, where they are LLMs."""
+    rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
+    rules = {"miss": "at most 1"} if any(judge.kind == "grounded" for judge in judges) else {}
+    return prompts.digests_of(*(["seeker"] if seeker and seeker.kind == "llm" else []), *rubrics) | rules
 
 
 async def verdict(engine: Engine, prompt: str, judge: LLMJudge | LLMProfileJudge, seed: int) -> Score:

@@ -56,7 +56,7 @@ class JudgeSettings(Settings):
     """One judge that knows the targets (METHOD 3)."""
 
     kind: Literal["catalogue", "llm", "grounded"] = "catalogue"
-    """`catalogue`: programmatic; `llm`: the paper's rubric; `grounded`: rules first, the LLM decides the rest."""
+    """`catalogue`: programmatic; `llm`: the paper's rubric; `grounded`: rules first, the LLM decides the rest between 0 and 1."""
     method: Literal["choose", "vote"] = "choose"
     """How an LLM is asked: the exact distribution over 0/1/2, or sampled votes."""
     votes: int = Field(default=10, ge=1)
