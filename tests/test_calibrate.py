@@ -41,7 +41,7 @@ def test_a_judge_by_name() -> None:
 
 
 async def test_judges_are_calibrated_and_published(tmp_path: Path) -> None:
-    found = await run(tmp_path / "run", "llm:choose", "llm:vote", "grounded:vote")
+    found = await run(tmp_path / "run", "llm:choose", "llm:vote", "grounded:vote", rows=40)
     assert list(found.judges) == ["catalogue", "llm:choose@fake", "llm:vote@fake", "grounded:vote@fake"]
     assert found.judges["catalogue"].fit and found.judges["catalogue"].tokens is None
     choose, vote, grounded = (found.judges[name] for name in list(found.judges)[1:])
@@ -56,6 +56,24 @@ async def test_judges_are_calibrated_and_published(tmp_path: Path) -> None:
     assert summary["choose_tokens_share"] < 0.2
     text = (tmp_path / "docs" / "demo.md").read_text()
     assert "llm:choose@fake: NOT FIT TO JUDGE" in text and (tmp_path / "docs" / "demo.svg").exists()
+
+
+async def test_without_names_the_recipes_own_judges_are_calibrated(tmp_path: Path) -> None:
+    own = {"kind": "llm", "method": "vote", "votes": 3, "wording": "short"}
+    with pipeline.opened(tmp_path / "run", lambda _: None) as opened:
+        given = recipe(evaluate={"judges": [{"kind": "catalogue"}, own]})
+        found = await calibrate.Calibrating(run=opened, recipe=given, data_dir=None, rows=6, thorough=2)([])
+        stored = opened.manifest["stages"]["judges/llm-vote-fake"]["parts"]["judge"]
+        assert list(found.judges) == ["catalogue", "llm:vote@fake"] and {name: stored[name] for name in own} == own
+        two = recipe(evaluate={"judges": [own, own | {"votes": 5}]})
+        with pytest.raises(ConfigError, match="two judges would be called 'llm:vote@fake'"):
+            await calibrate.Calibrating(run=opened, recipe=two, data_dir=None, rows=6, thorough=2)([])
+
+
+async def test_two_models_of_one_file_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two judges would be called 'llm:vote@m'"):
+        await run(tmp_path, "llm:vote@a/m.gguf", "llm:vote@b/m.gguf")
+    assert not (tmp_path / "judges").exists()
 
 
 async def test_what_was_said_is_not_asked_again(tmp_path: Path) -> None:
@@ -128,6 +146,9 @@ def test_bad_labels_are_one_clear_error(tmp_path: Path) -> None:
     path.write_text('{"key": "a:1", "reply": "A", "grade": 3}\n')
     with pytest.raises(DataError, match=r"labels.jsonl:1.*\n?.*"):
         calibrate.read_labels(path)
+    path.write_text('{"key": "a:1", "reply": "A", "grade": 2}\n{"key": "a:1", "rep')
+    with pytest.raises(DataError, match=r"labels.jsonl:2"):
+        calibrate.read_labels(path)
     path.write_text('{"key": "a:1", "reply": "A", "grade": null}\n')
     with pytest.raises(DataError, match="not one line has a grade"):
         calibrate.read_labels(path)
@@ -137,6 +158,18 @@ async def test_labels_of_other_rows_are_refused(tmp_path: Path) -> None:
     label = calibrate.Label(key="nobody:1", reply="A", grade=1)
     with pytest.raises(DataError, match="1 labelled rows are not among the rows of valid"):
         await run(tmp_path, labels={"nobody:1": [label]})
+
+
+async def test_a_row_that_broke_off_is_tried_again(tmp_path: Path) -> None:
+    first = await run(tmp_path, "llm:vote")
+    path = tmp_path / "judges" / "llm-vote-fake" / "ledger.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    broken = json.loads(lines[2]) | {"verdicts": [], "error": "no answer within 300 s"}
+    path.write_text("".join((*lines[:2], json.dumps(broken) + "\n", *lines[3:])))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["stages"]["judges/llm-vote-fake"]["failed"] = 1
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert await run(tmp_path, "llm:vote") == first
 
 
 # ---- experiments -------------------------------------------------------------------------------------------------------------------
@@ -191,6 +224,7 @@ async def test_a_finished_run_lends_its_stages(tmp_path: Path) -> None:
         ("vary: {search.depth: [-1]}", "variant 'depth -1'"),
         ("variants: [{name: a}, {name: a}]", "two variants have one name"),
         ("very: {}", "very"),
+        ("variants: [{name: a}, {name: b, set: {evaluate.judges: [{kind: catalogue, votes: 3}]}}]", "'a' and 'b' have different judges"),
     ],
 )
 def test_faults_are_found_before_anything_runs(tmp_path: Path, text: str, fault: str) -> None:

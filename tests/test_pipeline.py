@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from usbrec import pipeline
+from usbrec import jsonl, pipeline
 from usbrec.errors import StorageError
 
 
@@ -70,4 +70,4 @@ def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_differences_name_nested_keys() -> None:
-    assert pipeline.differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == ["a.c: 2 -> 3", "d: null -> 4"]
+    assert jsonl.differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == ["a.c: 2 -> 3", "d: null -> 4"]

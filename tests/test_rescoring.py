@@ -14,6 +14,7 @@ import pytest
 from loopback import Answer, Loopback
 from toy import CATALOGUE, LINKER, dialogue, example
 from usbrec import config, jsonl, pipeline
+from usbrec.cli.compare import compared, load
 from usbrec.data.prepared import Card
 from usbrec.data.prepared import write as write_prepared
 from usbrec.engines import EngineConfig
@@ -104,6 +105,19 @@ async def test_llm_judges_by_both_methods_as_known_by_hand(stored: Path) -> None
     assert rows_of(chosen, "base")[0].turns[0].scores[-1].judge == "llm:choose@fake"
     grounded = await again(stored, "grounded:vote", saying("2"), out="grounded")
     assert new_values(grounded) == GROUNDED_BY_TWOS
+
+
+async def test_scores_of_two_models_are_not_held_against_each_other(stored: Path) -> None:
+    """The same replies, judged by one model that always says 0 and by another that always says 2."""
+    folders = []
+    for model, word in (("strict", "0"), ("kind", "2")):
+        engine = saying(word)
+        folders.append(await again(stored, "llm:vote", engine.model_copy(update={"model": model}), out=model))
+    a, b = map(load, folders)
+    assert (a.judges, b.judges) == (("catalogue", "llm:vote@strict"), ("catalogue", "llm:vote@kind"))
+    [found] = compared([a], [[b]], [])
+    assert {difference.comparison.judge for difference in found.differences} <= {"catalogue", "linked items"}
+    assert any("rescored.engine.model" in text for text in found.warnings)
 
 
 async def test_a_rescored_run_can_be_rescored(stored: Path) -> None:

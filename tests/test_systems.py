@@ -244,6 +244,12 @@ async def test_one_bad_row_is_a_failed_row_with_its_reason(data: Path, act: str,
     assert why in rows[1].error and "second line" not in rows[1].error
 
 
+async def test_half_a_character_is_no_fault(data: Path) -> None:
+    body = f"def reply(dialogue):\n    return {ALIEN!r} + chr(0xD83D)"  # half an emoji, as a broken JSON escape makes it
+    rows = outcomes(await measure(data, source(data, body)))
+    assert values(rows) == SCORES and all(row.turns[0].reply == ALIEN + "?" for row in rows)
+
+
 @pytest.mark.parametrize("act", ["import threading; threading.Event().wait()", "import asyncio; await asyncio.Event().wait()"])
 async def test_a_reply_that_never_comes_is_a_failed_row(data: Path, act: str) -> None:
     kind = "async def" if "await" in act else "def"

@@ -138,6 +138,7 @@ class Assembly:
             return LLMJudge(
                 engine, world.catalogue, targets,
                 method=settings.method, votes=settings.votes, least_mass=settings.least_mass, wording=settings.wording,
+                linker=world.linker,
             )  # fmt: skip
 
         return llm if settings.kind == "llm" else lambda targets: GroundedJudge(llm(targets), world.linker)

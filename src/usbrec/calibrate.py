@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
@@ -147,12 +147,15 @@ class Calibrating:
     async def __call__(self, specs: Sequence[str]) -> Calibration:
         """Calibrates the judges, one after the other.
 
+        Args:
+            specs: as the command line names judges; none: those of the recipe's evaluation, with their own settings.
+
         Raises:
-            ConfigError: a spec names no judge.
+            ConfigError: a spec names no judge, or two judges have one name.
             DataError: no row can be used, or a label's row is not there.
         """
         held_against = "catalogue"
-        judges = [named(spec, self.recipe) for spec in dict.fromkeys((held_against, *specs))]
+        judges = self._judges(held_against, specs)
         prepared = await Loop(run=self.run, recipe=self.recipe, data_dir=self.data_dir).prepare()
         world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
         examples = self.examples(world)
@@ -170,6 +173,19 @@ class Calibrating:
             for name, rows in found.items()
         }  # fmt: skip
         return Calibration(data=self.recipe.data.kind, split=self.split, rows=len(examples), least_auc=self.least_auc, judges=calibrated)
+
+    def _judges(self, held_against: str, specs: Sequence[str]) -> list[Named]:
+        judges = [named(held_against, self.recipe), *(named(spec, self.recipe) for spec in specs)]
+        if not specs:
+            judges += [
+                replace(named(own.spec, self.recipe), settings=own) for own in self.recipe.evaluate.judges if own.kind != "catalogue"
+            ]
+        known: dict[str, Named] = {}
+        for judge in judges:
+            if known.setdefault(judge.name, judge) != judge:
+                fix = "rename a model's file, or calibrate the two one at a time, each with its own --out"
+                raise ConfigError(f"two judges would be called '{judge.name}'", where="--judge" if specs else "evaluate.judges", fix=fix)
+        return list(known.values())
 
     def examples(self, world: World) -> list[Example]:
         """The rows: those with a whole human reply, and every row that a label speaks of."""
@@ -204,7 +220,9 @@ class Calibrating:
             "rows": self.rows, "split": self.split, "thorough": self.thorough, "seed": self.recipe.seed, "labels": labels,
             "prompts": asked([judge.settings.model_copy(update={"wording": wording}) for wording in RUBRICS]),
         }  # fmt: skip
-        await self.run.stage(f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}")
+        await self.run.stage(
+            f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}", retry=True
+        )
 
     async def _ask(
         self, judge: Named, world: World, examples: Sequence[Example], engines: Engines, variants: Sequence[Variant], path: Path
@@ -270,7 +288,7 @@ def read_labels(path: Path) -> dict[str, list[Label]]:
         DataError: a line is no label, or nothing is graded.
     """
     found: dict[str, list[Label]] = {}
-    for number, value in jsonl.read_objects(path):
+    for number, value in jsonl.read_objects(path, tolerate_torn_tail=False):
         if value.get("grade") is None:
             continue
         try:

@@ -24,7 +24,8 @@ from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.compare import kind_of
 from usbrec.evaluation.divergence import Divergence, check_scales, checkpoint_of, divergence, scales_of
 from usbrec.evaluation.ieval import Evaluation, play_rows
-from usbrec.pipeline import Run, differences
+from usbrec.jsonl import differences
+from usbrec.pipeline import Run
 from usbrec.roles import RecommenderFor
 from usbrec.roles.llm import asked
 from usbrec.rows import sample_rows

@@ -46,6 +46,11 @@ class Sampling(Frozen):
         return values
 
 
+def whole(text: str) -> str:
+    """The text with "?" for half characters (lone surrogates, as a broken JSON escape makes them), which no file and no model takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class Completion(Frozen):
     """One reply.  `text` is stripped and may be empty when the model said nothing."""
 

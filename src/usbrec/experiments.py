@@ -24,7 +24,8 @@ from usbrec.config import Recipe
 from usbrec.errors import ConfigError
 from usbrec.evaluation import variants as tables
 from usbrec.evaluation.ieval import Arm
-from usbrec.evaluation.report import read_outcomes
+from usbrec.evaluation.metrics import keep_new
+from usbrec.evaluation.report import catalogue_of, read_outcomes
 from usbrec.evaluation.variants import Experiment
 from usbrec.roles.settings import Settings
 from usbrec.stages import Loop
@@ -129,6 +130,11 @@ class Plan:
                 recipes[variant.name] = config.load(path.parent / file.recipe, [*keys, *overrides])
             except ConfigError as fault:
                 raise ConfigError(fault.what, where=f"{path}, variant '{variant.name}': {fault.where}", fix=fault.fix) from None
+        judges = {name: (recipe.evaluate.judges, recipe.engines.judge) for name, recipe in recipes.items()}
+        first = next(iter(judges))
+        if other := next((name for name, found in judges.items() if found != judges[first]), None):
+            what = f"the variants '{first}' and '{other}' have different judges, whose scores cannot be held against each other"
+            raise ConfigError(what, where=str(path), fix="name the judges in `set`: all of them in evaluate.judges score every variant")
         return cls(file, recipes)
 
     async def run(self, out: Path, data_dir: Path | None, start: Path | None, say: Callable[[str], None]) -> Experiment:
@@ -146,7 +152,7 @@ class Plan:
             with pipeline.opened(folder, say) as run:
                 await Loop(run=run, recipe=recipe, data_dir=data_dir).through("evaluate")
             shutil.rmtree(folder / "earlier", ignore_errors=True)
-            measured[name] = read_outcomes(folder)
+            measured[name] = keep_new(read_outcomes(folder), catalogue_of(folder)[1])
         first = next(iter(self.recipes.values()))
         return tables.compare_variants(
             measured, name=self.file.name, about=self.file.about, arms=self.file.arms, judges=first.judge_names,

@@ -137,3 +137,17 @@ def _cannot_write(path: Path, fault: OSError) -> StorageError:
         where=str(path),
         fix="make room on that disk (or choose another folder with --out) and run the same command again: finished rows are kept",
     )
+
+
+def differences(old: object, new: object, prefix: str = "") -> list[str]:
+    """The keys in which two nested values differ, with both values.
+
+    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
+    ['a.b: 1 -> 2']
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: list[str] = []
+        for key in sorted({*old, *new}, key=str):
+            found += differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
+        return found
+    return [] if old == new else [f"{prefix}: {json.dumps(old)} -> {json.dumps(new)}"]

@@ -38,20 +38,6 @@ def fingerprint(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def differences(old: object, new: object, prefix: str = "") -> list[str]:
-    """The keys in which two nested values differ, with both values.
-
-    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
-    ['a.b: 1 -> 2']
-    """
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[str] = []
-        for key in sorted({*old, *new}, key=str):
-            found += differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))
-        return found
-    return [] if old == new else [f"{prefix}: {json.dumps(old)} -> {json.dumps(new)}"]
-
-
 @dataclass(frozen=True)
 class Run:
     """A run folder."""
@@ -74,19 +60,26 @@ class Run:
         return stage in self.manifest["stages"]
 
     async def stage(
-        self, name: str, parts: dict[str, Any], work: Callable[[Path], Awaitable[dict[str, Any] | None]], *, label: str = ""
+        self,
+        name: str,
+        parts: dict[str, Any],
+        work: Callable[[Path], Awaitable[dict[str, Any] | None]],
+        *,
+        label: str = "",
+        retry: bool = False,
     ) -> str:
         """Runs a stage unless it is finished with the same fingerprint; returns the fingerprint.
 
         Args:
             parts: everything that decides the outcome.
             work: fills the stage's folder; resumes by itself on what it finds there.  Returns notes for the manifest.
+            retry: a stage whose notes count `failed` rows is not finished: these are tried again.  Not for a stage that others read.
         """
         parts = {"usbrec": __version__, **parts}
         mark = fingerprint(parts)
         folder = self.folder / name
         known = self.manifest["stages"].get(name)
-        if known and known["fingerprint"] == mark and folder.exists():
+        if known and known["fingerprint"] == mark and folder.exists() and not (retry and known.get("failed")):
             self.say(f"{name}: unchanged, kept ({known['seconds']:.0f} s saved)")
             return mark
         self._make_room(name, mark, parts)
@@ -104,7 +97,7 @@ class Run:
         if label.exists():
             old = json.loads(label.read_text(encoding="utf-8"))
             if old["fingerprint"] != mark:
-                changed = differences(old["parts"], json.loads(json.dumps(parts, default=str)))
+                changed = jsonl.differences(old["parts"], json.loads(json.dumps(parts, default=str)))
                 self.say(f"{name}: changed since the last run: {'; '.join(changed[:6])}{' ...' if len(changed) > 6 else ''}")
                 aside = self.folder / "earlier" / f"{name.replace('/', '~')}-{old['fingerprint']}"
                 aside.parent.mkdir(parents=True, exist_ok=True)

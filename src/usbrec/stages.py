@@ -258,6 +258,8 @@ class Loop:
             "others": asked(settings.judges, settings.seeker),
             "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"}),
         }  # fmt: skip
+        if settings.seeker.kind == "llm":
+            parts["noun"] = recipe.recommender.noun  # in its prompt
         if self.system and self.system.record:
             parts |= self.system.record.imposed(settings.turns)
         if tested:

@@ -192,6 +192,18 @@ async def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> No
     assert totals(path)[0].calls == engine.inner.stats.calls
 
 
+async def test_half_a_character_neither_stops_the_writer_nor_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    engine = LedgerEngine(ScriptedEngine(lambda messages, *_: "bad \ud83d" if messages[-1].content == "3" else "fine"), path)
+    for number in range(6):
+        await engine.chat([ChatMessage(role="user", content=str(number))], sampling=WARM)
+        await asyncio.sleep(0.1)  # several commits
+    await engine.close()
+    with closing(sqlite3.connect(path)) as file:
+        stored = [reply for (reply,) in file.execute("select reply from calls order by rowid")]
+    assert len(stored) == 6 and '"bad ?"' in stored[3]
+
+
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_text("not a database, " * 100)

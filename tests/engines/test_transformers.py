@@ -267,7 +267,9 @@ async def test_connect_makes_one_and_the_name_is_its_identity(tiny: Path) -> Non
     engine = connect(config)
     assert isinstance(engine, TransformersEngine) and isinstance(engine, Engine) and engine.settings.max_batch == 2
     assert engine.name == f"transformers:model@{models.resolve(tiny).digest[:12]}:fp32"
-    assert config.identity() == {"kind": "transformers", "model": str(tiny), "adapter": None, "dtype": "auto"}
+    known = {"kind": "transformers", "model": str(tiny), "adapter": None, "dtype": "auto"}
+    assert EngineConfig(kind="openvino", model=str(tiny / "nothing.gguf")).identity()["model"].endswith("nothing.gguf")  # told at the start
+    assert config.identity() == known | {"digest": models.resolve(tiny).digest}
     await engine.close()
 
 

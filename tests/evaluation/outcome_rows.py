@@ -92,5 +92,5 @@ def make_run(folder: Path, *, count: int = 120, arms: tuple[str, ...] = tuple(AR
     ]  # fmt: skip
     for name, logged in (("sft", sft), ("simpo", simpo)):
         jsonl.write_text(folder / name / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in logged))
-    jsonl.write_text(folder / "recipe.yaml", "seed: 7\nmodel: smollm2  # <tag>\n")
+    jsonl.write_json(folder / "recipe.json", {"seed": 7, "model": "smollm2  # <tag>"})
     return folder

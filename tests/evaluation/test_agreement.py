@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from usbrec.evaluation.agreement import agreement, auc, grade, krippendorff
@@ -19,7 +20,19 @@ def test_auc_of_a_coin_and_of_a_perfect_judge() -> None:
     rows = {f"d{i}:1": float(i % 3) for i in range(60)}
     assert auc(rows, rows, 0).value == 0.5
     perfect = auc(dict.fromkeys(rows, 2.0), dict.fromkeys(rows, 0.0), 0)
-    assert (perfect.value, perfect.low, perfect.high) == (1, 1, 1)
+    seen = 0.025 ** (1 / 60)  # so large a share of the dialogues is like these at the least (Clopper and Pearson)
+    assert (perfect.value, perfect.low, perfect.high) == (1, pytest.approx(seen**2, abs=1e-6), 1)
+
+
+def test_the_interval_holds_the_truth_where_few_replies_decide() -> None:
+    """One right reply in fifty is graded 0: a percentile interval has no width in a third of the samples, and misses the truth there."""
+    held, truth = 0, 0.98 + 0.02 / 2
+    for trial in range(60):
+        rng = np.random.default_rng(trial)
+        right = {str(n): 2.0 * bool(rng.random() < 0.98) for n in range(50)}
+        found = auc(right, dict.fromkeys(right, 0.0), trial)
+        held += found.low is not None and found.high is not None and found.low <= truth <= found.high
+    assert held >= 54
 
 
 def test_auc_takes_only_rows_that_have_both() -> None:

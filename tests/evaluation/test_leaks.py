@@ -140,7 +140,7 @@ def test_results_without_the_rows_that_leak() -> None:
     assert means["ieval", "neither"] == (1.0, 2)
     assert found.splits["evaluated"].named["either"].rows == 2
     assert (found.arms[0].named, found.arms[0].revealed) == (1, 1)
-    assert found.faults == ["rl: the simulated seeker gave a target away in 1 of 5 rows"]
+    assert found.faults == ["rl: the seeker, simulated or recorded, gave a target away in 1 of 5 rows"]
 
 
 SETTINGS = RecommenderSettings(hints=1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from outcome_rows import row, turn
 
+from toy import LINKER, dialogue
 from usbrec.errors import DataError
 from usbrec.evaluation.metrics import METRICS, distinct, keep_new, measure_arm, row_values
-from usbrec.types import Score
+from usbrec.types import Outcome, Score, Turn
 
 ROWS = (
     row("d1:1", turn(0), turn(1, items=("x",))),
@@ -86,6 +87,16 @@ def test_items_that_the_linking_judge_did_not_call_new_are_no_offers() -> None:
 def test_without_a_linking_judge_the_items_are_taken_as_they_are() -> None:
     plain = turn(1.3, items=("x",)).model_copy(update={"scores": (Score(value=1.3, judge="llm"),)})
     assert keep_new({"rl": [row("a:1", plain)]})["rl"][0].turns[0].items == ("x",)
+
+
+def test_without_a_judge_that_lists_items_the_linker_tells_which_are_new() -> None:
+    """LLM judges do not link: what the seeker had named himself was "a new item"."""
+    said = dialogue("I liked Heat (1995).", "Heat (1995) or Alien (1979).", "More?", "Alien (1979), Casino (1995).")
+    replies = (said.messages[1].text, said.messages[3].text)
+    turns = tuple(Turn(reply=text, items=LINKER.items(text), scores=(Score(value=1, judge="llm"),)) for text in replies)
+    found = keep_new({"rl": [Outcome(key="a:1", arm="rl", dialogue=said, start=1, turns=turns, targets=("casi",))]}, LINKER)["rl"][0]
+    assert [turn.items for turn in found.turns] == [("alien",), ("casi",)]
+    assert [turn.scores[0].hit for turn in found.turns] == [False, True]
 
 
 def test_scores_that_do_not_fit_the_judges_are_an_error_with_its_place() -> None:

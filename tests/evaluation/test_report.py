@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outcome_rows import ARMS, make_run, row, rows_of, turn
@@ -18,6 +19,7 @@ from usbrec.errors import DataError
 from usbrec.evaluation.report import build, read_outcomes, read_report, write
 from usbrec.evaluation.summary import Report
 from usbrec.evaluation.tables import Sheet, arms_table, markdown
+from usbrec.types import Item
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -158,7 +160,8 @@ def test_the_page_imports_nothing_through_its_styles(written: Path) -> None:
 
 def test_dialogues_are_shown_when_asked_for_and_escaped(tmp_path: Path, report: Report) -> None:
     run = make_run(tmp_path / "run", count=8)
-    text = write(run, report, include_dialogues=True, names={f"t{i}": "Heat & <i>Dust</i>" for i in range(8)}).read_text()
+    jsonl.rewrite(run / "prepare" / "catalogue.jsonl", [Item(id=f"t{i}", title="Heat & <i>Dust</i>") for i in range(8)])
+    text = write(run, report, include_dialogues=True).read_text()
     assert "<script" not in text and "<i>" not in text
     assert "&lt;script&gt;alert(" in text
     assert "Maybe &lt;b&gt;another&lt;/b&gt;?" in text
@@ -166,6 +169,27 @@ def test_dialogues_are_shown_when_asked_for_and_escaped(tmp_path: Path, report: 
     assert "Likes crime films." in shown and "fell back" in shown and "the engine is gone" in shown
     assert "Heat & <i>Dust</i>" in shown
     assert "You could watch" not in (run / "report" / "report.md").read_text()
+
+
+def test_arms_that_were_measured_otherwise_are_left_out_and_named(tmp_path: Path) -> None:
+    """An arm that a recipe has dropped keeps its old seed, turns and judge: it must not be held against arms of today's."""
+    run = make_run(tmp_path / "run", count=8)
+    for file in (run / "evaluate").glob("*.jsonl"):
+        (folder := file.with_suffix("")).mkdir()
+        file.rename(folder / "outcomes.jsonl")
+    arms = sorted(folder.name for folder in (run / "evaluate").iterdir())
+    now: dict[str, Any] = {"prepare": "p", "seed": 1, "evaluate": {"turns": 2}, "engines": {"policy": {"model": "m"}, "judge": None}}
+    parts = {arm: now | {"engines": now["engines"] | {"policy": {"model": arm}}} for arm in arms}  # who speaks may differ
+    parts["base"] = now | {"seed": 7, "evaluate": {"turns": 1}}
+    stages = {f"evaluate/{arm}": {"fingerprint": "f", "seconds": 1.0, "parts": found} for arm, found in parts.items() if arm != "sft"}
+    jsonl.write_json(run / "manifest.json", {"stages": stages})
+    jsonl.write_json(run / "evaluate" / "sft" / ".fingerprint.json", {"fingerprint": "f", "parts": now | {"prepare": "q"}})  # broken off
+    found = build(run)
+    assert sorted(found.arms) == [name for name in sorted(build(make_run(tmp_path / "all", count=8)).arms) if name not in ("base", "sft")]
+    assert tuple(text for text in found.warnings if "left out" in text) == (
+        "base was measured otherwise and is left out (evaluate.turns: 1 -> 2; seed: 7 -> 1): evaluate it again.",
+        'sft was measured otherwise and is left out (prepare: "q" -> "p"): evaluate it again.',
+    )
 
 
 def test_the_recipe_is_shown_escaped(written: Path) -> None:

@@ -24,7 +24,13 @@ def test_the_normalised_value_by_hand() -> None:
     assert found.floor == "floor:most-popular"
     assert found.normalised["rl"].mean == pytest.approx((1 - 0.5) / (1.75 - 0.5))
     assert found.normalised["floor:most-popular"].mean == 0 and found.normalised["ceiling:human"].mean == 1
-    assert found.fit and found.auc["floor:repeat"].value == 1
+    assert found.auc["floor:repeat"].value == 1
+    assert found.fit is None and found.why == "its 4 rows are too few to tell it from a coin against floor:repeat: AUC 1.00 [0.16, 1.00]"
+
+
+def test_a_judge_that_can_tell_is_fit() -> None:
+    outcomes = {"floor:repeat": arm("floor:repeat", [0] * 12), "ceiling:human": arm("ceiling:human", [2] * 12)}
+    assert scale_of(outcomes, 0).fit
 
 
 def test_a_judge_that_cannot_tell_is_not_fit() -> None:
@@ -42,6 +48,32 @@ def test_leaks_are_left_out_and_silence_is_counted() -> None:
     silent = {"floor:repeat": arm("floor:repeat", [0, None, None]), "ceiling:human": arm("ceiling:human", [2, 2, 2])}
     found = scale_of(silent, 0)
     assert found.fit is False and found.why == "no verdict on 2 of 6 replies of floors and ceiling"
+
+
+def test_what_one_arm_lacks_takes_no_row_from_another() -> None:
+    """`system:x` fails on all rows but the last two; the floor that is the highest there is not the highest of all."""
+    outcomes = {
+        "rl": arm("rl", [1] * 8 + [0, 0]),
+        "system:x": arm("system:x", [None] * 8 + [1, 1]),
+        "floor:repeat": arm("floor:repeat", [0] * 8 + [0.5, 0.5]),
+        "floor:most-popular": arm("floor:most-popular", [0.25] * 8 + [0, 0]),
+        "ceiling:human": arm("ceiling:human", [2] * 10),
+    }
+    found = scale_of(outcomes, 0)
+    assert found.floor == "floor:most-popular"
+    assert found.normalised["rl"].mean == pytest.approx((0.8 - 0.2) / (2 - 0.2), abs=1e-6) and found.normalised["rl"].rows == 10
+    assert found.normalised["system:x"].mean == 0.5 and found.normalised["system:x"].rows == 2
+
+
+def test_a_row_that_broke_off_is_not_the_judges_silence() -> None:
+    """A record in which few rows have a human reply: the ceiling has no turn there."""
+    outcomes = {"floor:repeat": arm("floor:repeat", [0] * 30), "ceiling:human": arm("ceiling:human", [2] * 30)}
+    for place in range(18):
+        lacking = row(f"d{place}:1", arm="ceiling:human", error="there is no human reply")
+        outcomes["ceiling:human"][place] = lacking
+    found = scale_of(outcomes, 0)
+    assert found.fit and found.why == ""
+    assert found.auc["floor:repeat"].rows == 12
 
 
 def test_without_floors_nobody_knows() -> None:

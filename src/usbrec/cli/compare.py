@@ -80,7 +80,7 @@ def load(folder: Path) -> MeasuredRun:
     """
     from usbrec.errors import ConfigError, DataError
     from usbrec.evaluation.metrics import keep_new
-    from usbrec.evaluation.report import read_outcomes, unique
+    from usbrec.evaluation.report import catalogue_of, judges_in, measured_as, read_outcomes, unique
     from usbrec.evaluation.runs import MeasuredRun
     from usbrec.pipeline import Run
 
@@ -89,18 +89,18 @@ def load(folder: Path) -> MeasuredRun:
         raise ConfigError("is no run folder", where=str(folder), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
     stages = Run(folder=folder, say=say).manifest["stages"]
     prepared = stages.get("prepare", {})
-    played: dict[str, Any] = next(
-        (entry["parts"] for name, entry in stages.items() if name.startswith("evaluate/") and "parts" in entry), {}
-    )
+    played = measured_as(folder)
     try:
         recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         measured = {key: value for key, value in played.get("evaluate", recipe["evaluate"]).items() if key != "arms"}
         names = [judge["kind"] for judge in measured["judges"]]
     except (ValueError, KeyError, TypeError):
         raise DataError("names no judges of an evaluation", where=str(path), fix="evaluate this run again") from None
-    arms = keep_new(read_outcomes(folder))
+    arms = keep_new(read_outcomes(folder), catalogue_of(folder)[1])
     if any(len(turn.scores) != len(names) for rows in arms.values() for outcome in rows for turn in outcome.turns):
         raise DataError(f"the turns' scores are not by {', '.join(names)}", where=str(folder), fix="evaluate this run again")
+    told = judges_in(arms)  # a rescored turn names the model, too
+    names = [said if said.startswith(f"{kind}:") else kind for kind, said in zip(names, told, strict=True)] if told else names
     others = ("seeker", "judge")
     return MeasuredRun(
         name=str(folder),
@@ -110,7 +110,8 @@ def load(folder: Path) -> MeasuredRun:
             "prepare": {key: prepared[key] for key in ("fingerprint", "parts") if key in prepared},
             "evaluate": measured,
             "engines": {role: played.get("engines", {}).get(role) for role in others},
-            "prompts": played.get("others", {}),
+            "prompts": played.get("others", played.get("asked", {})),
+            **({"rescored": {key: played.get(key) for key in ("judge", "engine")}} if "judge" in played else {}),
         },
         settings={
             **{key: value for key, value in recipe.items() if key not in ("name", "about", "data", "evaluate")},
@@ -122,7 +123,7 @@ def load(folder: Path) -> MeasuredRun:
 def compared(a: Side, others: Sequence[Side], arms: Sequence[str]) -> list[RunComparison]:
     """The differences, with everything that stands against them."""
     from usbrec.evaluation.runs import RunComparison, compare_runs
-    from usbrec.pipeline import differences
+    from usbrec.jsonl import differences
 
     found = compare_runs(a, others, arms)
     return [
@@ -139,7 +140,7 @@ def compared(a: Side, others: Sequence[Side], arms: Sequence[str]) -> list[RunCo
 
 def _warnings(a: Side, b: Side, arms: Sequence[str]) -> list[str]:
     """How the sides were measured differently, seeds that are none, and rows that not all have."""
-    from usbrec.pipeline import differences
+    from usbrec.jsonl import differences
 
     told = [f"measured differently: {text}" for text in differences(a[0].protocol, b[0].protocol)]
     told += repeat_warnings(a) + repeat_warnings(b)
@@ -151,7 +152,7 @@ def _warnings(a: Side, b: Side, arms: Sequence[str]) -> list[str]:
 
 def repeat_warnings(runs: Side) -> list[str]:
     """Where runs that should differ in the seed alone differ in more, or not even in that."""
-    from usbrec.pipeline import differences
+    from usbrec.jsonl import differences
 
     told: list[str] = []
     first, *repeats = runs

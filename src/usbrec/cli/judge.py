@@ -49,13 +49,12 @@ def calibrate(
 
     loaded = config.load(recipe, set_ or [])
     folder = out or Path("runs") / f"calibrate-{loaded.name}"
-    specs = judge or [settings.spec for settings in loaded.evaluate.judges]
     given = work.read_labels(labels) if labels else {}
     with pipeline.opened(folder, say) as run:
         calibrating = work.Calibrating(
             run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows, thorough=thorough, labels=given, least_auc=least_auc
         )
-        found = asyncio.run(calibrating(specs))
+        found = asyncio.run(calibrating(judge or []))
         work.publish(folder / "calibration", found)
     if publish:
         work.publish(publish, found)

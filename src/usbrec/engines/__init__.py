@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from usbrec import models
 from usbrec.engine import Engine
+from usbrec.errors import ModelError
 from usbrec.types import Frozen
 
 
@@ -60,7 +63,21 @@ class EngineConfig(Frozen):
             "transformers": ("kind", "model", "adapter", "dtype"),
             "scripted": ("kind", "model", "replies"),
         }[self.kind]
-        return self.model_dump(mode="json", include=set(keys))
+        return self.model_dump(mode="json", include=set(keys)) | self._contents()
+
+    def _contents(self) -> dict[str, str]:
+        """Digests of weights that lie under a name of the user's: others may lie there tomorrow.  Known models are pinned already."""
+        if self.kind not in ("openvino", "transformers") or self.model in models.KNOWN:
+            return {}
+        found = {}
+        with suppress(ModelError):  # not here (yet): who starts it says so
+            found["digest"] = models.resolve(self.model).digest
+        if self.kind == "transformers" and self.adapter:
+            from usbrec.engines.transformers_model import adapter_digest
+
+            with suppress(ModelError):
+                found["adapter_digest"] = adapter_digest(Path(self.adapter))
+        return found
 
 
 def connect(config: EngineConfig, ledger: Path | None = None) -> Engine:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from usbrec.engine import ChatMessage, Choice, Completion, Engine, Sampling
+from usbrec.engine import ChatMessage, Choice, Completion, Engine, Sampling, whole
 from usbrec.engines.stats import Counted, EngineStats
 from usbrec.errors import EngineError, StorageError
 
@@ -113,6 +113,7 @@ class Ledger:
 
     def add(self, row: Row) -> None:
         """Takes a row; it is on disk soon after."""
+        row = {name: whole(value) if isinstance(value, str) else value for name, value in row.items()}
         with self._change:
             self._waiting.append(row)
             if row["reply"] is not None:
@@ -165,11 +166,11 @@ class Ledger:
                     f"insert into calls ({', '.join(_COLUMNS)}) values ({marks})", [tuple(row[c] for c in _COLUMNS) for row in batch]
                 )
                 self._store.execute("commit")
-            except sqlite3.Error:
+            except Exception:
                 if self._store.in_transaction:
                     self._store.execute("rollback")
                 raise
-        except sqlite3.Error as fault:
+        except Exception as fault:  # whatever it is, the writer lives: `put` and `close` tell it
             self._fault = fault
             return
         with self._change:

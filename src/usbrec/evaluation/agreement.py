@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from usbrec.evaluation.stats import Interval, percentiles, rounded
+from usbrec.evaluation.stats import Interval, bca, rounded, unseen_share
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen
 
@@ -31,7 +31,7 @@ class Auc(Frozen):
     value: float | None
     """None for no rows."""
     low: float | None
-    """95% percentile interval of a bootstrap over dialogues; None for fewer than two."""
+    """95% interval, a BCa bootstrap over dialogues; None for fewer than two."""
     high: float | None
     rows: int
 
@@ -76,12 +76,16 @@ def wins(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> NDArray[np.f
     return np.where(np.abs(above) < 1e-9, 0.5, (above > 0).astype(float))
 
 
-def area(tables: Sequence[Table], seed: int) -> Interval:
-    """The mean of several tables' means with its 95% percentile interval, whole clusters drawn, the same ones from every table.
+def area(tables: Sequence[Table], seed: int, limits: tuple[float, float] = (0, 1)) -> Interval:
+    """The mean of several tables' means with its 95% BCa interval, whole clusters drawn, the same ones from every table.
+
+    Where no resample differs (every right reply above every wrong one) the interval has no width 0: were a share p of the clusters, as
+    large as the sample leaves plausible (`stats.unseen_share`), at a limit, as right and as wrong replies, (1 - p)^2 of it would stay.
 
     Args:
         tables: of as many right replies as wrong ones; those without any say nothing.
         seed: of the resampling.
+        limits: of a win.
 
     Returns:
         The mean; `rows` are those of the largest table.
@@ -92,12 +96,17 @@ def area(tables: Sequence[Table], seed: int) -> Interval:
     if not tables:
         return Interval(mean=None, low=None, high=None, rows=0, clusters=0)
     clusters = np.unique([name for _, names in tables for name in names])
+    mean = sum(float(won.mean()) for won, _ in tables) / len(tables)
     low = high = None
     if (count := len(clusters)) > 1:
         weights = _weights(count, seed)
-        drawn = np.nanmean([_resampled(won, np.searchsorted(clusters, names), weights) for won, names in tables], axis=0)
-        low, high = percentiles(drawn)
-    mean = sum(float(won.mean()) for won, _ in tables) / len(tables)
+        parts = [_resampled(won, np.searchsorted(clusters, names), weights) for won, names in tables]
+        drawn, without = (np.nanmean(part, axis=0) for part in zip(*parts, strict=True))
+        if np.ptp(drawn) < 1e-12:
+            moved = 1 - (1 - unseen_share(count)) ** 2
+            low, high = rounded(mean - moved * (mean - limits[0])), rounded(mean + moved * (limits[1] - mean))
+        else:
+            low, high = bca(drawn, mean, without)
     return Interval(mean=rounded(mean), low=low, high=high, rows=max(len(names) for _, names in tables), clusters=count)
 
 
@@ -109,16 +118,22 @@ def _weights(count: int, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed_of("auc", seed)).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
 
 
-def _resampled(won: NDArray[np.float64], clusters: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each resample of clusters: one drawn twice counts twice, as right and as wrong; NaN where it holds no row."""
+def _resampled(
+    won: NDArray[np.float64], clusters: NDArray[np.intp], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of each resample of clusters, and with each cluster left out; NaN where no row is left.
+
+    A cluster that is drawn twice counts twice, as right and as wrong.
+    """
     import numpy as np
 
     member = np.zeros((weights.shape[1], len(clusters)))
     member[clusters, np.arange(len(clusters))] = 1
-    between, rows = member @ won @ member.T, weights @ member.sum(axis=1)  # wins summed within pairs of clusters
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = ((weights @ between) * weights).sum(axis=1) / rows**2
-    return mean
+    between, size = member @ won @ member.T, member.sum(axis=1)  # wins summed within pairs of clusters
+    left = between.sum() - between.sum(axis=0) - between.sum(axis=1) + between.diagonal()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn: NDArray[np.float64] = ((weights @ between) * weights).sum(axis=1) / (weights @ size) ** 2
+        return drawn, left / (size.sum() - size) ** 2
 
 
 def agreement(a: Sequence[float], b: Sequence[float]) -> Agreement:

@@ -19,6 +19,7 @@ from usbrec.types import Frozen, Score
 
 LEAST_AUC = 0.8
 """Against every floor.  A coin has 0.5; 0.8 is where Hosmer and Lemeshow (2000) begin to call discrimination excellent."""
+COIN = 0.5
 MOST_UNSCORED = 0.1
 """Share of the replies without a verdict."""
 
@@ -172,7 +173,16 @@ def _unfit(curves: Mapping[str, Auc], verdicts: Sequence[Verdict], failed: int, 
     if len({v.score.value for v in verdicts}) == 1:
         return "it gives every reply one and the same score"
     told = weak(curves, least)
-    return f"AUC of the human's reply below {least:g} against: {told}" if told else ""
+    return f"AUC of the human's reply below {least:g} against: {told}" if told else unproven(curves, min(COIN, least))
+
+
+def unproven(curves: Mapping[str, Auc], coin: float = COIN) -> str:
+    """Says so where the rows are too few to tell the judge from a coin; empty where they are not."""
+    floor, curve = min(curves.items(), key=lambda entry: entry[1].low or 0.0)
+    if curve.low is not None and curve.low >= coin:
+        return ""
+    bounds = "no interval" if curve.low is None else f"[{curve.low:.2f}, {curve.high:.2f}]"
+    return f"its {curve.rows} rows are too few to tell it from a coin against {floor}: AUC {curve.value:.2f} {bounds}"
 
 
 def weak(curves: Mapping[str, Auc], least: float) -> str:

@@ -114,7 +114,9 @@ class LeakAudit(Frozen):
         told = []
         for arm in self.arms:
             if arm.named or arm.revealed:
-                told.append(f"{arm.arm}: the simulated seeker gave a target away in {max(arm.named, arm.revealed)} of {arm.rows} rows")
+                told.append(
+                    f"{arm.arm}: the seeker, simulated or recorded, gave a target away in {max(arm.named, arm.revealed)} of {arm.rows} rows"
+                )
             if arm.prompts and arm.prompts.elsewhere:
                 told.append(f"{arm.arm}: a prompt named a target that nobody had named in {arm.prompts.elsewhere} of {arm.rows} rows")
         return told
@@ -260,7 +262,7 @@ def _plainest(forms: Iterable[Form]) -> Form:
 def _results(
     outcomes: Mapping[str, Sequence[Outcome]], played: Mapping[str, set[str]], judges: Sequence[str], linker: Linker, seed: int
 ) -> Iterable[Result]:
-    new = keep_new(outcomes)
+    new = keep_new(outcomes, linker)
     history = {row.key: named_by(row, linker) for row in _evaluated(outcomes)}
     leaking = {key for key, sides in history.items() if sides["either"]}
     said = {key for key, sides in history.items() if sides["seeker"]}

@@ -20,7 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from usbrec.errors import DataError
 from usbrec.evaluation.stats import Limits, mean_interval
-from usbrec.types import Frozen, Outcome, Turn
+from usbrec.linking import Linker
+from usbrec.roles.catalogue import target_hit
+from usbrec.types import Dialogue, Frozen, Outcome, Turn
 
 Values = Mapping[str, float | None]
 """Row key -> the row's value in one metric, None where it has none."""
@@ -101,15 +103,15 @@ def hit(turn: Turn, targets: Sequence[str]) -> bool:
     return any(score.hit for score in turn.scores) or bool(set(turn.items) & set(targets))
 
 
-def keep_new(arms: Mapping[str, Sequence[Outcome]]) -> dict[str, list[Outcome]]:
+def keep_new(arms: Mapping[str, Sequence[Outcome]], linker: Linker | None = None) -> dict[str, list[Outcome]]:
     """The same outcomes with only *new* items in `Turn.items`: those that the first judge that lists items at all counted.
 
-    Where no judge lists items (LLM judges do not link), `Turn.items` is taken as it is.
+    Where no judge lists items (LLM judges do not link), the linker tells which of them nobody had named; without one they stay as they are.
     """
     turns = [turn for rows in arms.values() for outcome in rows for turn in outcome.turns]
     linking = min((place for turn in turns for place, score in enumerate(turn.scores) if score.items), default=None)
     if linking is None:
-        return {arm: list(rows) for arm, rows in arms.items()}
+        return {arm: [_linked(outcome, linker) if linker else outcome for outcome in rows] for arm, rows in arms.items()}
 
     def renewed(outcome: Outcome) -> Outcome:
         if all(turn.items == turn.scores[linking].items for turn in outcome.turns):
@@ -118,6 +120,17 @@ def keep_new(arms: Mapping[str, Sequence[Outcome]]) -> dict[str, list[Outcome]]:
         return outcome.model_copy(update={"turns": turns})
 
     return {arm: [renewed(outcome) for outcome in rows] for arm, rows in arms.items()}
+
+
+def _linked(outcome: Outcome, linker: Linker) -> Outcome:
+    """The outcome with only the new items of each turn, and hits marked in its scores, as a judge that lists items does."""
+    said = [place for place, message in enumerate(outcome.dialogue.messages) if place >= outcome.start and message.side == "recommender"]
+    turns = []
+    for turn, place in zip(outcome.turns, said, strict=False):
+        found, fresh = target_hit(Dialogue(messages=outcome.dialogue.messages[: place + 1]), outcome.targets, linker)
+        scores = tuple(score.model_copy(update={"hit": found}) for score in turn.scores)
+        turns.append(turn.model_copy(update={"items": fresh, "scores": scores}))
+    return outcome.model_copy(update={"turns": tuple(turns)})
 
 
 def _value(turn: Turn, judge: int) -> float | None:

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Cooccurrence
 from usbrec.errors import DataError
 from usbrec.evaluation import trust
 from usbrec.evaluation import verdicts as say
-from usbrec.evaluation.compare import compare_all, in_order, leading
+from usbrec.evaluation.compare import compare_all, in_order, kind_of, leading
 from usbrec.evaluation.divergence import Divergence
 from usbrec.evaluation.failures import failures
 from usbrec.evaluation.leaks import audit
@@ -47,14 +49,13 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         DataError: no outcomes, rows that break their format, or judges that do not fit the scores.
     """
     found = read_outcomes(run)
-    names = unique(judges if judges is not None else _judges_in(found))
-    outcomes = keep_new(found)
+    names = unique(judges if judges is not None else judges_in(found))
+    prepared = run / "prepare"
+    catalogue, linker = catalogue_of(run)
+    outcomes = keep_new(found, linker)
     arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
     paired = compare_all(outcomes, names, seed=seed)
     manifest = _document(run / "manifest.json")
-    prepared = run / "prepare"
-    catalogue = Catalogue.load(prepared / "catalogue.jsonl") if (prepared / "catalogue.jsonl").exists() else None
-    linker = Linker(catalogue) if catalogue else None
     popularity = Cooccurrence.load(prepared / "likes.jsonl").popularity if (prepared / "likes.jsonl").exists() else {}
     ranked = {path.parent.name: jsonl.read(path, Ranking) for path in sorted((run / "rankings").glob("*/rankings.jsonl"))}
     leaks = audit(linker, found, judges=names, seed=seed) if linker else None
@@ -66,7 +67,11 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         arms=arms,
         paired=tuple(paired),
         verdicts=tuple(say.verdicts(paired, names, leading(list(arms)))),
-        warnings=(*(leaks.faults if leaks else ()), *say.warnings(arms, names, outcomes)),
+        warnings=(
+            *(f"{arm} was measured otherwise and is left out ({how}): evaluate it again." for arm, how in measured_otherwise(run).items()),
+            *(leaks.faults if leaks else ()),
+            *say.warnings(arms, names, outcomes),
+        ),
         cards={title: flat(_document(run / path)) for title, path in CARDS.items()} | _of_manifest(manifest),
         training={stage: curves for stage, path in LOGS.items() if (curves := read_curves(run / path))},
         protocol=(_document(run / "recipe.json").get("evaluate") or {}).get("protocol"),
@@ -85,12 +90,11 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     return report.model_copy(update={"warnings": (*trust.fitness(report), *report.warnings)})
 
 
-def write(run: Path, report: Report, *, include_dialogues: bool = False, names: Mapping[str, str] | None = None) -> Path:
+def write(run: Path, report: Report, *, include_dialogues: bool = False) -> Path:
     """Writes `report/` in the run folder; returns the page's path.
 
     Args:
         include_dialogues: puts a few dialogues with their searches on the page (not in the other files): mind the data's licence.
-        names: item id -> title, for those dialogues.
 
     Raises:
         StorageError: a file cannot be written.
@@ -100,16 +104,17 @@ def write(run: Path, report: Report, *, include_dialogues: bool = False, names: 
     from usbrec.evaluation.page import page, text
 
     folder = run / "report"
-    recipe = run / "recipe.yaml"
     drawn = plots.draw(report)
     for name, plot in drawn.items():
         jsonl.write_text(folder / "plots" / f"{name}.svg", plot.file)
     samples = read_outcomes(run) if include_dialogues else {}
-    source = recipe.read_text(encoding="utf-8") if recipe.exists() else ""
+    names = {item.id: item.name for item in catalogue_of(run)[0] or ()} if include_dialogues else {}
+    recipe = _document(run / "recipe.json")
+    source = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120) if recipe else ""
     jsonl.write_json(folder / "report.json", report.model_dump(mode="json"))
     jsonl.write_text(folder / "report.md", text(report, drawn))
     jsonl.write_text(folder / "report.tex", "\n\n".join(latex(sheet) for sheet in tables.sheets(report)) + "\n")
-    jsonl.write_text(folder / "report.html", page(report, drawn, recipe=source, samples=samples, names=names or {}))
+    jsonl.write_text(folder / "report.html", page(report, drawn, recipe=source, samples=samples, names=names))
     return folder / "report.html"
 
 
@@ -129,6 +134,8 @@ def read_report(run: Path) -> Report:
 def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
     """Arm -> its rows, from every file under `evaluate/`.  A row that failed and was run again counts once, as run again.
 
+    Arms that were measured otherwise than the references are left out: see `measured_otherwise`.
+
     Raises:
         DataError: no rows, or one row twice with a result.
     """
@@ -141,9 +148,46 @@ def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
                 raise DataError(f"row '{outcome.key}' of arm '{outcome.arm}' is there twice", where=str(path), fix="remove one of the two")
             if outcome.key not in rows or rows[outcome.key].error:
                 rows[outcome.key] = outcome
+    for arm in measured_otherwise(run):
+        arms.pop(arm, None)
     if not arms:
         raise DataError("there are no outcomes to report on", where=str(folder), fix="usbrec run RECIPE")
     return {arm: list(rows.values()) for arm, rows in arms.items()}
+
+
+def catalogue_of(run: Path) -> tuple[Catalogue, Linker] | tuple[None, None]:
+    """A run's catalogue and its linker, where it has one."""
+    path = run / "prepare" / "catalogue.jsonl"
+    return (found := Catalogue.load(path), Linker(found)) if path.exists() else (None, None)
+
+
+def measured_as(run: Path) -> dict[str, Any]:
+    """How a run's references (or else its arms) were measured last: data, seed, rows, turns, seeker, judges; empty where nothing says."""
+    stages = _document(run / "manifest.json").get("stages", {})
+    found = {name.removeprefix("evaluate/"): entry.get("parts", {}) for name, entry in stages.items() if name.startswith("evaluate/")}
+    references = [parts for arm, parts in found.items() if kind_of(arm) != "model"]
+    return _measured((references or list(found.values()) or [{}])[-1])
+
+
+def measured_otherwise(run: Path) -> dict[str, str]:
+    """Arms of a run folder that were measured with other settings than its references were last -> in which they differ.
+
+    Such an arm stays in the folder when the recipe drops it and then changes, or when a run is broken off after a change.
+    """
+    wanted, stages = measured_as(run), _document(run / "manifest.json").get("stages", {})
+    found = {}
+    for folder in sorted((run / "evaluate").glob("*/")) if wanted else ():
+        entry = stages.get(f"evaluate/{folder.name}") or _document(folder / ".fingerprint.json")
+        if (parts := _measured(entry.get("parts", {}))) and (how := jsonl.differences(parts, wanted)):
+            found[folder.name] = "; ".join(how[:3]) + (" ..." if len(how) > 3 else "")
+    return found
+
+
+def _measured(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stage's parts those that must be the same in all arms, whoever speaks in them."""
+    found = {key: parts[key] for key in ("prepare", "seed", "evaluate", "others", "noun", "judge", "engine", "asked") if key in parts}
+    engines = {role: parts["engines"].get(role) for role in ("seeker", "judge")} if "engines" in parts else None
+    return found if engines is None else found | {"engines": engines}
 
 
 def read_curves(path: Path) -> Curves:
@@ -198,7 +242,8 @@ def _of_manifest(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {"The stages": flat(kept), "Versions and machine": flat({k: v for k, v in manifest.items() if k != "stages"})}
 
 
-def _judges_in(arms: Mapping[str, Sequence[Outcome]]) -> list[str]:
+def judges_in(arms: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    """The judges of every turn's scores, in their order and by the names that these give; none where no turn was scored."""
     for turn in _turns(arms):
         return [score.judge or f"judge {place}" for place, score in enumerate(turn.scores, start=1)]
     return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from usbrec.evaluation.agreement import Auc, auc
-from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, weak
+from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, unproven, weak
 from usbrec.evaluation.compare import CEILING, FLOORS, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
 from usbrec.evaluation.stats import Interval, by_cluster, percentiles, resampled, rounded
@@ -44,49 +44,57 @@ def scale_of(outcomes: Mapping[str, Sequence[Outcome]], place: int, *, seed: int
     known = {arm: {key: v for key, v in values.items() if v is not None and key in clean} for arm, values in first.items()}
     clusters = {key: dialogue_of(key) for key in clean}
     curves = {floor: auc(known[CEILING], known[floor], seed, clusters=clusters) for floor in floors}
-    why = _unfit(curves, first)
+    replies = [first[o.arm][o.key] for rows in outcomes.values() for o in rows if o.arm in first and o.turns]
+    fit, why = _fit(curves, replies)
     floor, normalised = _normalised(outcomes, place, seed)
-    fit = None if why == _NO_ROWS else not why
     return Scale(fit=fit, why=why, auc=curves, floor=floor, normalised=normalised)
 
 
-_NO_ROWS = "no row without a leak was scored in the ceiling and in every floor"
-
-
-def _unfit(curves: Mapping[str, Auc], first: Mapping[str, Mapping[str, float | None]]) -> str:
-    given = [value for values in first.values() for value in values.values()]
-    unscored = sum(value is None for value in given)
-    if unscored > MOST_UNSCORED * len(given):
-        return f"no verdict on {unscored} of {len(given)} replies of floors and ceiling"
+def _fit(curves: Mapping[str, Auc], replies: Sequence[float | None]) -> tuple[bool | None, str]:
+    """(is the judge fit, why not or why nobody knows), from its scores of the floors' and the ceiling's first replies."""
+    unscored = sum(value is None for value in replies)
+    if unscored > MOST_UNSCORED * len(replies):
+        return False, f"no verdict on {unscored} of {len(replies)} replies of floors and ceiling"
     if any(curve.value is None for curve in curves.values()):
-        return _NO_ROWS
-    told = weak(curves, LEAST_AUC)
-    return f"AUC of the human's reply below {LEAST_AUC:g} against {told}" if told else ""
+        return None, "no row without a leak was scored in the ceiling and in every floor"
+    if told := weak(curves, LEAST_AUC):
+        return False, f"AUC of the human's reply below {LEAST_AUC:g} against {told}"
+    doubt = unproven(curves)
+    return (None if doubt else True), doubt
 
 
 def _normalised(outcomes: Mapping[str, Sequence[Outcome]], place: int, seed: int) -> tuple[str | None, dict[str, Interval]]:
-    """(the highest floor, arm -> normalised iEval), over the rows that every arm has a score of; dialogues are resampled for all."""
-    import numpy as np
+    """(the highest floor, arm -> normalised iEval).
 
-    values = {arm: row_values(rows, METRICS["ieval"], place) for arm, rows in outcomes.items()}
-    common = sorted(key for key in set.intersection(*(set(v) for v in values.values())) if all(v[key] is not None for v in values.values()))
+    The floor is chosen on the rows that all floors and the ceiling have a score of; an arm is normalised on those that it, this floor and
+    the ceiling have, so what one arm lacks takes no row from another.
+    """
+    values = {
+        arm: {key: value for key, value in row_values(rows, METRICS["ieval"], place).items() if value is not None}
+        for arm, rows in outcomes.items()
+    }
     floors = [arm for arm in FLOORS if arm in values]
+    common = set.intersection(*(set(values[arm]) for arm in (CEILING, *floors)))
     if not common or not floors:
         return None, {}
-    scores = {arm: np.array([found[key] for key in common], dtype=float) for arm, found in values.items()}
-    floor = max(floors, key=lambda arm: float(scores[arm].mean()))
-    names = [dialogue_of(key) for key in common]
-    sums = resampled(np.stack([by_cluster(found, names)[0] for found in scores.values()], axis=1), seed)[:RESAMPLES]
-    drawn = dict(zip(scores, sums.T, strict=True))
-    span = float(scores[CEILING].mean() - scores[floor].mean())
+    floor = max(floors, key=lambda arm: sum(values[arm][key] for key in common))
+    placed = {arm: _placed(found, values[floor], values[CEILING], seed) for arm, found in values.items()}
+    return floor, {arm: found for arm, found in placed.items() if found}
+
+
+def _placed(arm: Mapping[str, float], floor: Mapping[str, float], ceiling: Mapping[str, float], seed: int) -> Interval | None:
+    """Where an arm lies between floor and ceiling; dialogues are resampled for the three at once.  None where the two coincide."""
+    import numpy as np
+
+    common = sorted(arm.keys() & floor.keys() & ceiling.keys())
+    scores = np.array([[arm[key], floor[key], ceiling[key]] for key in common]).reshape(-1, 3)
+    above = np.stack([scores[:, 0] - scores[:, 1], scores[:, 2] - scores[:, 1]], axis=1)
+    gained, span = above.sum(axis=0)
     if span <= 0:
-        return floor, {}
-    spans, count = drawn[CEILING] - drawn[floor], len(set(names))
-    found = {}
-    for arm in outcomes:
-        value = float((scores[arm].mean() - scores[floor].mean()) / span)
-        low = high = None
-        if count > 1 and (spans > 0).all():
-            low, high = percentiles((drawn[arm] - drawn[floor]) / spans)
-        found[arm] = Interval(mean=rounded(value), low=low, high=high, rows=len(common), clusters=count)
-    return floor, found
+        return None
+    names = [dialogue_of(key) for key in common]
+    drawn = resampled(np.stack([by_cluster(column, names)[0] for column in above.T], axis=1), seed)[:RESAMPLES]
+    low = high = None
+    if (count := len(set(names))) > 1 and (drawn[:, 1] > 0).all():
+        low, high = percentiles(drawn[:, 0] / drawn[:, 1])
+    return Interval(mean=rounded(float(gained / span)), low=low, high=high, rows=len(common), clusters=count)

@@ -158,16 +158,28 @@ def _interval(sums: Floats, counts: Floats, mean: float, seed: int, limits: Limi
 
 
 def _bootstrap(sums: Floats, counts: Floats, seed: int) -> tuple[float, float]:
-    """BCa bounds of sum(sums) / sum(counts), clusters resampled; percentile bounds where BCa gives none."""
+    """BCa bounds of sum(sums) / sum(counts), clusters resampled."""
+    import numpy as np
+
+    drawn = resampled(np.stack([sums, counts], axis=1), seed)
+    without = (sums.sum() - sums) / (counts.sum() - counts)
+    return bca(drawn[:, 0] / drawn[:, 1], float(sums.sum() / counts.sum()), without)
+
+
+def bca(means: Floats, mean: float, without: Floats) -> tuple[float, float]:
+    """95% bounds, bias-corrected and accelerated (Efron 1987); percentile bounds where they are not defined.
+
+    Args:
+        means: of the resamples.
+        mean: of the sample.
+        without: the jackknife, the mean with each cluster left out.
+    """
     import numpy as np
     from scipy.special import ndtr, ndtri
 
-    drawn = resampled(np.stack([sums, counts], axis=1), seed)
-    means, mean = drawn[:, 0] / drawn[:, 1], sums.sum() / counts.sum()
-    without = (sums.sum() - sums) / (counts.sum() - counts)  # the jackknife: each cluster left out
     moved = without.mean() - without
     tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    with np.errstate(invalid="ignore"):  # where all resamples lie on one side of the mean
+    with np.errstate(invalid="ignore", divide="ignore"):  # where all resamples lie on one side of the mean
         bias = ndtri(((means < mean).mean() + (means <= mean).mean()) / 2)
         skew = (moved**3).sum() / (6 * (moved**2).sum() ** 1.5)
         reach = bias + ndtri(tails)

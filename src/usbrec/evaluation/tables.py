@@ -105,7 +105,16 @@ def _ieval(report: Report, judge: str) -> Sheet:
     for arm in report.arms.values():
         measures = [arm.judged[judge][name] for name in names]
         place = scale.normalised.get(arm.arm) if scale else None
-        rows.append((label(arm.arm), spread(measures[0]), _place(place), *map(spread, measures[1:]), str(arm.rows), _unscored(measures[0])))
+        rows.append(
+            (
+                label(arm.arm),
+                spread(measures[0]),
+                _place(place, measures[0].rows),
+                *map(spread, measures[1:]),
+                str(arm.rows),
+                _unscored(measures[0]),
+            )
+        )
     note = "0 to 2, mean of the scored rows with its 95% interval. Unscored rows: the mean if all of them were 0, and if all were 2."
     if scale and scale.normalised:
         note += f" Normalised: (iEval - floor) / (ceiling - floor), the floor being the highest one, {label(scale.floor or '')}."
@@ -114,8 +123,11 @@ def _ieval(report: Report, judge: str) -> Sheet:
     return Sheet(title=f"iEval, judge: {judge}{_unfit(report, judge)}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
 
 
-def _place(found: Interval | None) -> str:
-    return "–" if found is None else between(found.mean, found.low, found.high)
+def _place(found: Interval | None, rows: int) -> str:
+    """A normalised value; with its rows where it rests on fewer than the arm's scores."""
+    if found is None:
+        return "–"
+    return between(found.mean, found.low, found.high) + (f", {found.rows} rows" if found.rows < rows else "")
 
 
 def _unscored(measure: Measure) -> str:

@@ -168,8 +168,8 @@ def count_votes(
                 differ, moved = (drawn if source == "drawn" else lottery(flat, count, rule, "drawn")).again()
             tested.append(
                 Tested(
-                    votes=count, rule=rule, source=source, lost=area(lost, seed), unscored=drawn.unscored, differ=differ, moved=moved,
-                    pairs=pairs, **_areas(found, seed), **_cost(voted or chosen, count),
+                    votes=count, rule=rule, source=source, lost=area(lost, seed, (-1, 1)), unscored=drawn.unscored, differ=differ,
+                    moved=moved, pairs=pairs, **_areas(found, seed), **_cost(voted or chosen, count),
                 )
             )  # fmt: skip
     asked = [v for v in _plain(chosen) if v.probe in cast]

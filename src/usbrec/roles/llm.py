@@ -20,7 +20,7 @@ from usbrec.errors import EngineReply
 from usbrec.linking import Linker
 from usbrec.prompts import render
 from usbrec.roles import Reply
-from usbrec.roles.catalogue import CatalogueProfiler, named_items, target_hit
+from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, CatalogueProfiler, named_items, target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Wording
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
@@ -263,10 +263,14 @@ class LLMJudge:
     least_mass: float = 0.5
     """Below this share of probability on the menu the model is not answering the question: no verdict."""
     wording: Wording = "full"
+    linker: Linker | None = None
+    """Cuts the reply that is graded after its third item; None shows all of it."""
     name: str = "llm"
 
     async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
         before, reply = _split(dialogue)
+        if self.linker:
+            reply = that_counts(reply, self.linker)
         wishes = describe([self.catalogue[t] for t in self.targets])
         prompt = render(RUBRICS[self.wording], wishes=wishes, transcript=transcript(before), reply=reply)
         return await verdict(self.engine, prompt, self, seed)
@@ -326,7 +330,18 @@ def asked(judges: Sequence[JudgeSettings], seeker: SeekerSettings | None = None)
     """For fingerprints: the prompts and rules of those who answer the recommender, where they are LLMs."""
     rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
     rules = {"miss": "at most 1"} if any(judge.kind == "grounded" for judge in judges) else {}
+    rules |= {"counted": str(MAX_COUNTED_ITEMS)} if rubrics else {}
     return prompts.digests_of(*(["seeker"] if seeker and seeker.kind == "llm" else []), *rubrics) | rules
+
+
+def that_counts(reply: str, linker: Linker) -> str:
+    """A reply up to where it names more items than count, so that a list of titles buys no grade; the whole of any other."""
+    seen: set[str] = set()
+    for mention in linker.mentions(reply):
+        seen |= {mention.item} if mention.item else set()
+        if len(seen) > MAX_COUNTED_ITEMS:
+            return reply[: mention.start].rstrip(" ,;:-–") + " [...]"
+    return reply
 
 
 async def verdict(engine: Engine, prompt: str, judge: LLMJudge | LLMProfileJudge, seed: int) -> Score:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from usbrec.engine import ChatMessage
+from usbrec.engine import ChatMessage, whole
 from usbrec.errors import ConfigError, EngineError, EngineReply, EngineUnavailable, first_line
 from usbrec.roles import Reply
 from usbrec.roles.llm import as_seen_by
@@ -112,7 +112,7 @@ def _text(said: object, name: str) -> str:
         raise EngineReply(f"returned no text but {type(said).__name__}", where=name, fix='return a str, or {"text": str}')
     if not said.strip():
         raise EngineReply("returned an empty text", where=name)
-    return said.strip()
+    return whole(said).strip()
 
 
 def load(given: str) -> Function:
