@@ -119,7 +119,7 @@ SIGNATURES: tuple[Signature, ...] = (
         setting="one_reply",
         unit="conversations",
         says="hold one and the same reply, word for word",
-        why="from this share on the report calls a policy collapsed; models that work stay below 0.05",
+        why="from this share on the report calls a policy collapsed; models that work stay at 0.07 or below",
         read=signatures.one_reply,
     ),
     Signature(
