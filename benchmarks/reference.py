@@ -1,4 +1,4 @@
-"""The reference pattern: the call sequence that METHOD 4.9 counts in the released scripts, written anew on our engine and prompts.
+"""The reference pattern: the call sequence of the released scripts (docs/method.md), written anew on our engine and prompts.
 
 Serial throughout: every call waits for the one before.  A searched turn is a summary, then for each of three samples a reply, an answer
 of the internal seeker and ten votes, then a message of the simulated user: 1 + 3 x 12 + 1 = 38 calls, 76 for the two searched turns of

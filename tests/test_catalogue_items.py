@@ -1,4 +1,4 @@
-"""Catalogue: lookups, METHOD 3's likeness, and files."""
+"""Catalogue: lookups, the catalogue judge's likeness, and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The co-occurrence table against METHOD 6 (6), by hand."""
+"""The co-occurrence table against docs/method.md, by hand."""
 
 from __future__ import annotations
 

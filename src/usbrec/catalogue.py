@@ -1,7 +1,8 @@
 """The catalogue: every item that can be recommended, with its attributes, and when two items are alike.
 
-`comparable` is the yes/no likeness of METHOD 3, which decides between a verdict of 0 and of 1; `likeness` is its smooth sister for the
-search, which must rank offers that are all "comparable" or all not.  Nothing here reads text: titles in a sentence are `usbrec.linking`'s.
+`comparable` is the yes/no likeness of the catalogue judge, which decides between a verdict of 0 and of 1; `likeness` is its smooth sister
+for the search, which must rank offers that are all "comparable" or all not.  Nothing here reads text: titles in a sentence are the matter
+of `usbrec.linking`.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Catalogue:
         return _index((person, item.id) for item in self for person in dict.fromkeys((*item.directors, *item.stars, *item.writers)))
 
     def comparable(self, a: str, b: str) -> bool:
-        """METHOD 3: half of the genres in common (Jaccard), or a common director, or two common stars.  An item is not comparable with
-        itself: that would be a hit."""
+        """Half of the genres in common (Jaccard), or a common director, or two common stars (docs/method.md, Catalogue judge).  An item is
+        not comparable with itself: that would be a hit."""
         if a == b:
             return False
         one, other = self[a], self[b]

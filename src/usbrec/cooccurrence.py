@@ -1,4 +1,4 @@
-"""The collaborative baseline (METHOD 6 (6)): items that the same seekers liked.
+"""The collaborative baseline (docs/method.md): items that the same seekers liked.
 
 For the items L that a seeker likes, an item i scores
 

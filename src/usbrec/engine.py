@@ -1,7 +1,7 @@
 """The one seam to any language model: `Engine`, two verbs.
 
 `chat` samples n replies; `choose` returns the exact probability of each of a few one-token options, and the share of the model's
-probability that falls on that menu at all.  `choose` replaces v sampled votes (METHOD 1.2, Eq. 1) by their limit for v -> infinity.
+probability that falls on that menu at all.  `choose` replaces v sampled votes (Eq. 1 of the paper) by their limit for v -> infinity.
 
 An engine owns its concurrency limit and its retries: callers start as many calls as they like.  A failure is an `EngineError`, never a
 value.

@@ -1,4 +1,4 @@
-"""PODCS, the preference dataset (METHOD 1.2, Algorithm 1), limited to what the evidence supports.
+"""PODCS, the preference dataset (docs/method.md, PODCS, Algorithm 1), limited to what the evidence supports.
 
 For each training dialogue: k replies from the policy at a real temperature, each played forward against the simulated seeker (which knows
 the targets), each reply judged; then one pair by the pairing rule.  Everything is kept: all candidates, scores, votes, reasons, what was
@@ -9,7 +9,7 @@ played, and why a dialogue gave no pair.  Rules:
 - `best-worst`: on-policy, the best candidate against the worst, where they differ at all.
 - `margin`: as best-worst, but only where they differ by at least `margin`.
 
-The trial (METHOD 6) saw the paper's rule collapse a LoRA-trained model, since human replies are far less likely under the policy than its
+The trial saw the paper's rule collapse a LoRA-trained model, since human replies are far less likely under the policy than its
 own samples; on-policy pairs worked.
 """
 

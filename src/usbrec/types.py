@@ -100,7 +100,7 @@ class Example(Frozen):
 
 
 class Profile(Frozen):
-    """What a profiler believes of a seeker from the dialogue alone (METHOD 1.4): the search's only idea of what is wanted."""
+    """What a profiler believes of a seeker from the dialogue alone (docs/method.md, SES): the search's only idea of what is wanted."""
 
     summary: str
     """In words, for an LLM."""
@@ -168,7 +168,7 @@ class Candidate(Frozen):
 
 
 class PreferencePair(Frozen):
-    """Chosen and rejected reply to one dialogue, with all evidence (METHOD 1.2)."""
+    """Chosen and rejected reply to one dialogue, with all evidence (docs/method.md, PODCS)."""
 
     key: str
     dialogue: Dialogue

@@ -262,7 +262,7 @@ class Refused(EngineError):
 
 
 def read_vote(text: str, options: Sequence[str]) -> int | None:
-    """The option that a reply *is*, or begins with before something that is neither letter nor digit; else None (METHOD 4.5)."""
+    """The option that a reply *is*, or begins with before something that is neither letter nor digit; else None."""
     said = text.strip()
     for index, option in enumerate(options):
         if said.startswith(option) and not said[len(option) : len(option) + 1].isalnum():

@@ -1,6 +1,6 @@
 """The child process of the embedded engine: JSON lines in on stdin, JSON lines out on stdout.
 
-It exists because a step of OpenVINO GenAI holds the interpreter lock and a native fault kills the process (METHOD 5).  The parent
+It exists because a step of OpenVINO GenAI holds the interpreter lock and a native fault kills the process (docs/log.md).  The parent
 (`usbrec.engines.openvino`) supervises it.  A reader thread fills a queue; the main thread takes requests off the queue, steps the batch and
 writes what is ready; with nothing to do it sleeps on the queue.  End of stdin ends the process at once, so it never outlives its parent.
 
@@ -17,7 +17,7 @@ Out:
 `choose` reads the exact log-probability of each option.  The log-probability that OpenVINO GenAI reports for a token is taken from the
 whole distribution, *before* a grammar narrows it down; so one greedy token under a grammar that admits only the option gives its
 probability, without drawing anything.  An option of several characters may come out as a shorter token that begins it; then
-beams of one token (METHOD 5) are asked, and an option that is not even among the 256 most probable tokens counts as the least of them
+beams of one token (docs/log.md) are asked, and an option that is not even among the 256 most probable tokens counts as the least of them
 (`exact` is then false).
 """
 

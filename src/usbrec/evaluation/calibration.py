@@ -1,4 +1,4 @@
-"""Is a judge fit to judge?  What it says of replies whose worth is known (METHOD 3): the method's first experiment.
+"""Is a judge fit to judge?  What it says of replies whose worth is known (docs/judges.md): the method's first experiment.
 
 A judge is *fit* when it gives a verdict on nearly all replies and tells the human's reply from every floor with an AUC of at least
 `LEAST_AUC`.  Everything else here says what its scores rest on: how they spread, how they change when the same question is put again, with

@@ -1,4 +1,4 @@
-"""iEval (METHOD 1.5): the seeker that knows the targets talks with the recommender for t turns; every reply is judged.
+"""iEval (docs/method.md, iEval): the seeker that knows the targets talks with the recommender for t turns; every reply is judged.
 
 One rollout serves all metrics: the static ones read the first turn, the interactive ones any turn, iEval the last.  The conversation ends
 early when a target is named, as the seeker then has what they came for; whether one is named is a matter of linking, not of any judge.

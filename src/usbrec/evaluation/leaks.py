@@ -2,7 +2,7 @@
 
 | leak                                                              | where it is looked for                                            |
 |-------------------------------------------------------------------|-------------------------------------------------------------------|
-| the history names a target (METHOD 3), either side or the seeker   | each row of each split                                            |
+| the history names a target, either side or the seeker              | each row of each split                                            |
 | two splits share dialogues, or the same words                      | each pair of splits                                               |
 | the simulated seeker names a target before the recommender does    | each played conversation: must not be                             |
 | a prompt names a target that the dialogue does not                 | rebuilt prompts, see `prompt_leaks`: must not be, unless retrieved |

@@ -84,7 +84,7 @@ class ArmMetrics(Frozen):
     """The share of the commonest reply."""
     seconds_per_turn: float | None
     searched: int
-    """Turns that were searched (METHOD 1.4)."""
+    """Turns that were searched (docs/method.md, SES)."""
     fallbacks: int
     """Searched turns that fell back on the greedy reply, because no candidate could be scored."""
 

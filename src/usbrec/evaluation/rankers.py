@@ -4,7 +4,7 @@
 |---------------|-----------------------------------------------------------|----------------------------------------------------|
 | `Sampled`     | what n sampled replies name, by how many of them do       | what was named already (unless `new_only` is off)  |
 | `Retrieved`   | the retriever's items, by affinity                        | what was named already                             |
-| `Cooccurring` | items by co-occurrence with the liked ones (METHOD 6 (6)) | that, nor what no training dialogue likes          |
+| `Cooccurring` | items by co-occurrence with the liked ones (docs/method.md) | that, nor what no training dialogue likes          |
 | `Popular`     | items by the number of training dialogues that like them  | the same                                           |
 
 Like every recommender, a ranker knows the dialogue and nothing else.  An offer must be new, so a target that the dialogue has named already

@@ -1,4 +1,4 @@
-"""How many votes does an LLM judge need?  v sampled votes (METHOD Eq. 1) against the exact distribution of `choose`.
+"""How many votes does an LLM judge need?  v sampled votes (Eq. 1 of the paper) against the exact distribution of `choose`.
 
 It works on what a calibration stored, and asks no model.  The v votes are some of those stored, drawn without replacement, where every
 reply has as many; else they are drawn from the distribution that `choose` gave, where what lies off the menu makes a vote that cannot be
@@ -37,7 +37,7 @@ Rule = Literal["majority", "mean"]
 
 
 def majority(votes: Sequence[int | None]) -> float | None:
-    """METHOD Eq. 1, as a judge that votes counts; None: no verdict."""
+    """Eq. 1 of the paper, as a judge that votes counts; None: no verdict."""
     return tally(votes, "").value
 
 

@@ -1,7 +1,7 @@
 """Linking: which items of the catalogue a text names, and where.
 
 A title with its year ("Heat (1995)") links whatever its words.  A right title with a wrong year is the commonest slip of a model
-(METHOD 6 (4)): it links to the title's only film, or to the nearest within two years, and is marked `repaired`; a title that several films
+(docs/log.md): it links to the title's only film, or to the nearest within two years, and is marked `repaired`; a title that several films
 share is never guessed: `item` is None and `candidates` says which.  A near-misspelt title with the right year links and is repaired.
 
 A title without a year is a title only if its writing says so, because "it", "up", "her" and "drama" are films as well:

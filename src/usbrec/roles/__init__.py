@@ -50,7 +50,7 @@ class Seeker(Protocol):
 
 
 class Judge(Protocol):
-    """Scores what the recommender offered since `start`, 0/1/2 (METHOD Eq. 1), bound to its goal."""
+    """Scores what the recommender offered since `start`, 0/1/2 (Eq. 1 of the paper), bound to its goal."""
 
     @property
     def name(self) -> str: ...

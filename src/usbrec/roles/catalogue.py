@@ -1,6 +1,6 @@
 """The roles that need no model: the programmatic judge, the profiler that reads linked items, and the internal judge of the search.
 
-The catalogue judge (METHOD 3) can be verified by hand: 2 if a target is among the items that count; else 0 if no *new* item is offered;
+The catalogue judge can be verified by hand: 2 if a target is among the items that count; else 0 if no *new* item is offered;
 else 1 if a new item is comparable with a target; else 0.  Only the first `MAX_COUNTED_ITEMS` items of a reply count, so that a list of
 titles buys nothing.
 """

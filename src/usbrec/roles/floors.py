@@ -1,6 +1,6 @@
 """Recommenders without a model: the floors, the collaborative baseline and the ceiling, which stand beside every number.
 
-A judge that does not put the ceiling far above every floor measures nothing (METHOD 3).
+A judge that does not put the ceiling far above every floor measures nothing (docs/judges.md).
 """
 
 from __future__ import annotations

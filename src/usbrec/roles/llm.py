@@ -215,7 +215,7 @@ class LLMSeeker:
 
 @dataclass(frozen=True)
 class LLMProfileSeeker:
-    """The internal simulator of the search (METHOD 1.4): knows a summary of the dialogue, nothing else."""
+    """The internal simulator of the search (docs/method.md, SES): knows a summary of the dialogue, nothing else."""
 
     engine: Engine
     profile: Profile
@@ -253,7 +253,7 @@ class LLMProfiler:
 
 @dataclass(frozen=True)
 class LLMJudge:
-    """The paper's rubric, 0/1/2 (METHOD Eq. 1), by the exact distribution over the menu (`choose`) or by n sampled votes."""
+    """The paper's rubric, 0/1/2 (Eq. 1 of the paper), by the exact distribution over the menu (`choose`) or by n sampled votes."""
 
     engine: Engine
     catalogue: Catalogue

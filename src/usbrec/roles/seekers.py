@@ -110,7 +110,7 @@ class AttributesSeeker:
 
 @dataclass(frozen=True)
 class ProfileSeeker:
-    """The internal simulator of the search (METHOD 1.4): reacts to an offer by its likeness to the profile, and wishes from it."""
+    """The internal simulator of the search (docs/method.md, SES): reacts to an offer by its likeness to the profile, and wishes from it."""
 
     catalogue: Catalogue
     linker: Linker

@@ -53,7 +53,7 @@ class SeekerSettings(Settings):
 
 
 class JudgeSettings(Settings):
-    """One judge that knows the targets (METHOD 3)."""
+    """One judge that knows the targets (docs/judges.md)."""
 
     kind: Literal["catalogue", "llm", "grounded"] = "catalogue"
     """`catalogue`: programmatic; `llm`: the paper's rubric; `grounded`: rules first, the LLM decides the rest between 0 and 1."""

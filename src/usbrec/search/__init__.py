@@ -1,4 +1,4 @@
-"""SES, the Self-Enhancement Strategy (METHOD 1.4): search for the best reply at inference.
+"""SES, the Self-Enhancement Strategy (docs/method.md, SES): search for the best reply at inference.
 
 The search takes a `Dialogue`, not an `Example`: it cannot see a target.  It is itself a `Recommender`.
 

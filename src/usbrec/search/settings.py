@@ -37,7 +37,7 @@ class SpeculateSettings(Settings):
 
 
 class SearchSettings(Settings):
-    """How the best reply is looked for at inference (METHOD 1.4)."""
+    """How the best reply is looked for at inference (docs/method.md, SES)."""
 
     strategy: Strategy = "tree"
     """`greedy`: no search; `best-of-n`: candidates judged as they are; `majority`: the most often sampled offer, no judge

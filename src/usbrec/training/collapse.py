@@ -1,4 +1,4 @@
-"""Is the policy degenerating?  Measured on held-out rows while it trains (METHOD 6: a wrong pairing rule collapsed it unnoticed).
+"""Is the policy degenerating?  Measured on held-out rows while it trains (docs/log.md: a wrong pairing rule collapsed it unnoticed).
 
 Two signs: the (chosen) replies of held-out rows become far less likely than at the start, and the greedy replies become all the same, or
 repeat themselves.

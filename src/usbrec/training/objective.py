@@ -1,7 +1,7 @@
 """The one subclass of `transformers.Trainer`: two objectives on reply tokens only.  Imports torch; reached through `trainer.train` only.
 
 Logits are computed for the reply's positions alone: the output head of a small model costs a quarter of its forward pass, so this gives a
-fifth more tokens a second (METHOD 5).  A hook in front of the output head picks the positions, so the pass still goes through the
+fifth more tokens a second (docs/log.md).  A hook in front of the output head picks the positions, so the pass still goes through the
 model's own forward and works wrapped for several processes.  A pair's prompt is computed once (`batches.collate`).
 """
 

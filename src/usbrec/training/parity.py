@@ -1,6 +1,6 @@
 """Does an engine say what the trained model says?  Tested, never assumed.
 
-The reference is torch in fp32 on the merged weights (METHOD 5); the engine renders and tokenises the prompt itself, so a chat template or
+The reference is torch in fp32 on the merged weights; the engine renders and tokenises the prompt itself, so a chat template or
 a tokenizer that was copied wrongly shows as well.
 """
 

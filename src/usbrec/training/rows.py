@@ -18,7 +18,7 @@ def _check(messages: tuple[ChatMessage, ...]) -> None:
 
 
 class SftRow(Frozen):
-    """One reply to imitate (METHOD 1.1).  An empty reply is dropped by training, and counted."""
+    """One reply to imitate (docs/method.md, SFT).  An empty reply is dropped by training, and counted."""
 
     key: str
     messages: tuple[ChatMessage, ...]
@@ -32,7 +32,7 @@ class SftRow(Frozen):
 
 
 class PairRow(Frozen):
-    """A better and a worse reply to the same messages (METHOD 1.3).  An empty one drops the pair, and is counted."""
+    """A better and a worse reply to the same messages (docs/method.md, SimPO).  An empty one drops the pair, and is counted."""
 
     key: str
     messages: tuple[ChatMessage, ...]

@@ -69,11 +69,11 @@ class TrainingSettings(BaseModel):
 
 
 class SftConfig(TrainingSettings):
-    """Supervised fine-tuning: negative log-likelihood of the reply's tokens (METHOD 1.1)."""
+    """Supervised fine-tuning: negative log-likelihood of the reply's tokens (docs/method.md, SFT)."""
 
 
 class SimpoConfig(TrainingSettings):
-    """SimPO (METHOD 1.3): no reference model, length-normalised reward, target margin."""
+    """SimPO (docs/method.md, SimPO): no reference model, length-normalised reward, target margin."""
 
     learning_rate: float = Field(default=4e-5, gt=0)
     """Peak learning rate of AdamW; about ten times that of full fine-tuning (3e-7 to 1e-6) suits LoRA."""
@@ -100,7 +100,7 @@ class ExportConfig(BaseModel):
 
 
 def warn_settings(config: TrainingSettings) -> list[str]:
-    """Settings outside the region in which SimPO is known to work (METHOD 1.3 and 6); empty for SFT and for good settings."""
+    """Settings outside the region in which SimPO is known to work (docs/method.md, SimPO); empty for SFT and for good settings."""
     if not isinstance(config, SimpoConfig):
         return []
     warnings = []
