@@ -20,7 +20,7 @@ from typing import Any, Literal
 from usbrec import jsonl, models
 from usbrec.errors import TrainingError
 from usbrec.progress import progress
-from usbrec.training import batches, checkpoints
+from usbrec.training import batches, checkpoints, memory
 from usbrec.training.collapse import Health
 from usbrec.training.loading import Precision, load_tokenizer, load_weights, precision_of
 from usbrec.training.rows import PairRow, SftRow
@@ -101,7 +101,10 @@ def train(
     if (done := finished(out)) is not None:
         return done
     name = model.name if isinstance(model, models.ModelFiles) else model.stem
-    return _Session(rows, held_out, config, place, name, adapter, out).run()
+    try:
+        return _Session(rows, held_out, config, place, name, adapter, out).run()
+    finally:
+        memory.release()
 
 
 def finished(out: Path) -> TrainResult | None:

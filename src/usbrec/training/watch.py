@@ -16,7 +16,7 @@ import transformers
 from usbrec import jsonl
 from usbrec.errors import CollapseError
 from usbrec.progress import Progress
-from usbrec.training import checkpoints, collapse
+from usbrec.training import checkpoints, collapse, memory
 from usbrec.training.batches import Encoded, collate
 from usbrec.training.collapse import Health
 from usbrec.training.objective import ReplyTrainer, reply_log_probabilities
@@ -67,6 +67,8 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         self._busy += time.monotonic() - self._began
         if self.bar is not None:
             self.bar.advance(note=f"{self.rate():.0f} tokens/s")
+        if state.global_step % memory.EVERY == 0:
+            memory.release()
         if state.global_step == state.max_steps:
             control.should_log = True
         if self.keep and self.settings.keep_every and state.global_step % self.settings.keep_every == 0 and state.is_world_process_zero:
