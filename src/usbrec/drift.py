@@ -111,13 +111,13 @@ class Drift:
 
     def _changes(self, stages: Mapping[str, Any]) -> list[str]:
         """In what the recipe and the stages differ from what the training was done with: then its judge is perhaps not this recipe's."""
-        recipe, judge = self.recipe, self.recipe.engines.judge
+        recipe, judge = self.recipe, self.recipe.engines.judge if self.recipe.prefer.judge.kind != "catalogue" else None
         sft, prefer, simpo = (stages.get(stage, {}).get("parts", {}) for stage in ("sft", "prefer", "simpo"))
         marks = {stage: stages.get(stage, {}).get("fingerprint") for stage in ("prepare", "sft", "prefer")}
         pairs = {
             "prefer": (prefer.get("prefer"), recipe.prefer.model_dump(mode="json")),
             "simpo": (simpo.get("simpo"), recipe.simpo.model_dump(mode="json")),
-            "engines.judge": (prefer.get("engines", {}).get("judge"), judge.identity() if judge else None),
+            **({"engines.judge": (prefer.get("engines", {}).get("judge"), judge.identity())} if judge else {}),
             "the base model": (sft.get("model"), models.resolve(recipe.base_model).digest),
             "the data": (prefer.get("prepare"), marks["prepare"]),
             "the SFT model": (simpo.get("sft"), marks["sft"]),

@@ -23,6 +23,7 @@ from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import asked, recommender_messages
+from usbrec.roles.settings import JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows
 from usbrec.rows import imitation_rows, sample_rows
 from usbrec.seeds import rng_of
@@ -200,7 +201,8 @@ class Loop:
 
         parts = {
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
-            "prefer": settings.model_dump(mode="json"), "engines": self._engines(), "seed": recipe.seed, **self._voice(),
+            "prefer": settings.model_dump(mode="json"), "engines": self._engines(settings.seeker, [settings.judge]),
+            "seed": recipe.seed, **self._voice(),
             "others": asked([settings.judge], settings.seeker), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
@@ -254,7 +256,7 @@ class Loop:
             return await play_rows(examples, evaluation, folder, at_once, assembly.engines.gauge(), label=f"evaluate {arm}", play=play)
 
         parts: dict[str, Any] = {
-            "prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(),
+            "prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(settings.seeker, settings.judges),
             "others": asked(settings.judges, settings.seeker),
             "evaluate": settings.model_dump(mode="json", exclude={"arms", "rankings"}),
         }  # fmt: skip
@@ -273,6 +275,7 @@ class Loop:
             voices = prompts.digests_of("profiler", "seeker_profile", "judge_profile")
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
+            parts |= {"inner": inner} if (inner := self._inner_engines()) else {}
         return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
 
     async def _ranking(self, name: str, examples: Sequence[Example], assembly: Assembly, done: Mapping[str, str]) -> str:
@@ -336,10 +339,18 @@ class Loop:
     def _affinity(self) -> dict[str, Any]:
         return self.recipe.affinity.model_dump(mode="json")
 
-    def _engines(self) -> dict[str, Any]:
-        return {
-            name: config.identity() for name in ("policy", "seeker", "judge") if (config := getattr(self.recipe.engines, name)) is not None
-        }
+    def _engines(self, seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, Any]:
+        """The engines of the policy and of those who answer it, where these are LLMs."""
+        engines = self.recipe.engines
+        used = {"seeker": seeker.kind == "llm", "judge": any(judge.kind != "catalogue" for judge in judges)}
+        asked = {role: config.identity() for role in used if used[role] and (config := getattr(engines, role))}
+        return {"policy": engines.policy.identity()} | asked
+
+    def _inner_engines(self) -> dict[str, Any]:
+        """Those of the search's internal roles."""
+        engines, search = self.recipe.engines, self.recipe.search
+        used = {"seeker": search.seeker == "llm", "judge": "llm" in (search.judge, search.profiler)}
+        return {role: config.identity() for role in used if used[role] and (config := getattr(engines, role))}
 
     def _stage_marks(self) -> dict[str, str]:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}
