@@ -85,3 +85,24 @@ async def test_another_seed_answers_the_same_rows(tmp_path: Path) -> None:
             await Loop(run=opened, recipe=recipe().model_copy(update={"seed": seed}), data_dir=None).through("evaluate")
         answered.append([row.key for row in jsonl.read(folder / "evaluate" / "base" / "outcomes.jsonl", Outcome)])
     assert answered[0] == answered[1] and len(answered[0]) == 6
+
+
+async def test_an_engine_touches_only_those_who_are_played_by_it(tmp_path: Path) -> None:
+    """A judge's engine that no judge uses is no reason to play anything again; an LLM in the search touches the searched arm alone."""
+    await run(tmp_path)
+    other = {"kind": "scripted", "model": "other", "replies": ["1"]}
+
+    async def again(**search: str) -> str:
+        given = recipe().model_dump(mode="json")
+        given["engines"]["judge"] = other
+        given["search"] |= search
+        said: list[str] = []
+        with pipeline.opened(tmp_path, said.append) as opened:
+            await Loop(run=opened, recipe=config.Recipe.model_validate(given), data_dir=None).through("report")
+        return "\n".join(said)
+
+    said = await again()
+    assert "evaluate/base: unchanged" in said and "evaluate/base+ses: unchanged" in said
+    said = await again(profiler="llm")
+    assert "evaluate/base: unchanged" in said and "evaluate/base+ses: changed since the last run" in said
+    assert set(read_report(tmp_path).arms) >= {"base", "base+ses"}  # both measured alike, whoever searches
