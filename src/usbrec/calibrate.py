@@ -77,6 +77,11 @@ def named(spec: str, recipe: Recipe) -> Named:
     return Named(settings.named(engine.model), settings, engine)
 
 
+def own(settings: JudgeSettings, recipe: Recipe) -> Named:
+    """A judge of the recipe, with all its settings."""
+    return replace(named(settings.spec, recipe), settings=settings)
+
+
 @dataclass
 class Metered(Engines):
     """Engines whose calls fall on the meter in force."""
@@ -177,9 +182,7 @@ class Calibrating:
     def _judges(self, held_against: str, specs: Sequence[str]) -> list[Named]:
         judges = [named(held_against, self.recipe), *(named(spec, self.recipe) for spec in specs)]
         if not specs:
-            judges += [
-                replace(named(own.spec, self.recipe), settings=own) for own in self.recipe.evaluate.judges if own.kind != "catalogue"
-            ]
+            judges += [own(settings, self.recipe) for settings in self.recipe.evaluate.judges if settings.kind != held_against]
         known: dict[str, Named] = {}
         for judge in judges:
             if known.setdefault(judge.name, judge) != judge:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from usbrec import jsonl, models, prompts
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
-from usbrec.calibrate import Named, named
+from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
 from usbrec.engines.transformers_model import adapter_digest
@@ -74,7 +74,7 @@ class Drift:
 
     def _judges(self) -> dict[str, Named]:
         """By name: the one that the training pairs were scored by first, with its own settings; then the others, in alphabetical order."""
-        training = replace(named(self.recipe.prefer.judge.spec, self.recipe), settings=self.recipe.prefer.judge)
+        training = own(self.recipe.prefer.judge, self.recipe)
         judges = {training.name: training}
         for judge in sorted((named(spec, self.recipe) for spec in self.specs), key=lambda judge: judge.name):
             known = judges.setdefault(judge.name, judge)

@@ -10,9 +10,9 @@ value.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from usbrec.types import Frozen
 
@@ -54,7 +54,7 @@ def whole(text: str) -> str:
 class Completion(Frozen):
     """One reply.  `text` is stripped and may be empty when the model said nothing."""
 
-    text: str
+    text: Annotated[str, AfterValidator(whole)]
     finish: Literal["stop", "length"] = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -24,8 +24,7 @@ from usbrec.config import Recipe
 from usbrec.errors import ConfigError
 from usbrec.evaluation import variants as tables
 from usbrec.evaluation.ieval import Arm
-from usbrec.evaluation.metrics import keep_new
-from usbrec.evaluation.report import catalogue_of, read_outcomes
+from usbrec.evaluation.report import new_outcomes
 from usbrec.evaluation.variants import Experiment
 from usbrec.roles.settings import Settings
 from usbrec.stages import Loop
@@ -152,7 +151,7 @@ class Plan:
             with pipeline.opened(folder, say) as run:
                 await Loop(run=run, recipe=recipe, data_dir=data_dir).through("evaluate")
             shutil.rmtree(folder / "earlier", ignore_errors=True)
-            measured[name] = keep_new(read_outcomes(folder), catalogue_of(folder)[1])
+            measured[name] = new_outcomes(folder)
         first = next(iter(self.recipes.values()))
         return tables.compare_variants(
             measured, name=self.file.name, about=self.file.about, arms=self.file.arms, judges=first.judge_names,

@@ -341,16 +341,16 @@ class Loop:
 
     def _engines(self, seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, Any]:
         """The engines of the policy and of those who answer it, where these are LLMs."""
-        engines = self.recipe.engines
-        used = {"seeker": seeker.kind == "llm", "judge": any(judge.kind != "catalogue" for judge in judges)}
-        asked = {role: config.identity() for role in used if used[role] and (config := getattr(engines, role))}
-        return {"policy": engines.policy.identity()} | asked
+        return self._identities(policy=True, seeker=seeker.kind == "llm", judge=any(judge.kind != "catalogue" for judge in judges))
 
     def _inner_engines(self) -> dict[str, Any]:
         """Those of the search's internal roles."""
-        engines, search = self.recipe.engines, self.recipe.search
-        used = {"seeker": search.seeker == "llm", "judge": "llm" in (search.judge, search.profiler)}
-        return {role: config.identity() for role in used if used[role] and (config := getattr(engines, role))}
+        search = self.recipe.search
+        return self._identities(seeker=search.seeker == "llm", judge="llm" in (search.judge, search.profiler))
+
+    def _identities(self, **used: bool) -> dict[str, Any]:
+        engines = self.recipe.engines
+        return {role: config.identity() for role, needed in used.items() if needed and (config := getattr(engines, role))}
 
     def _stage_marks(self) -> dict[str, str]:
         return {name: entry["fingerprint"] for name, entry in self.run.manifest["stages"].items() if name != "report"}

@@ -79,8 +79,7 @@ def load(folder: Path) -> MeasuredRun:
     manifest says of its evaluation; a run that was broken off may not have that yet, then the recipe says it.
     """
     from usbrec.errors import ConfigError, DataError
-    from usbrec.evaluation.metrics import keep_new
-    from usbrec.evaluation.report import catalogue_of, judges_in, measured_as, read_outcomes, unique
+    from usbrec.evaluation.report import judges_in, measured_as, new_outcomes, unique
     from usbrec.evaluation.runs import MeasuredRun
     from usbrec.pipeline import Run
 
@@ -96,7 +95,7 @@ def load(folder: Path) -> MeasuredRun:
         names = [judge["kind"] for judge in measured["judges"]]
     except (ValueError, KeyError, TypeError):
         raise DataError("names no judges of an evaluation", where=str(path), fix="evaluate this run again") from None
-    arms = keep_new(read_outcomes(folder), catalogue_of(folder)[1])
+    arms = new_outcomes(folder)
     if any(len(turn.scores) != len(names) for rows in arms.values() for outcome in rows for turn in outcome.turns):
         raise DataError(f"the turns' scores are not by {', '.join(names)}", where=str(folder), fix="evaluate this run again")
     told = judges_in(arms)  # a rescored turn names the model, too

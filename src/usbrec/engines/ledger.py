@@ -170,7 +170,7 @@ class Ledger:
                 if self._store.in_transaction:
                     self._store.execute("rollback")
                 raise
-        except Exception as fault:  # whatever it is, the writer lives: `put` and `close` tell it
+        except Exception as fault:  # whatever it is, the writer lives: `find` and `close` tell it
             self._fault = fault
             return
         with self._change:

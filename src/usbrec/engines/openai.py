@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from usbrec.engine import ChatMessage, Choice, Completion, Sampling, whole
+from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.stats import EngineStats
 from usbrec.errors import EngineError, EngineReply, EngineTimeout, EngineUnavailable
 from usbrec.seeds import seed_of
@@ -287,7 +287,7 @@ def _completions(answer: Any) -> list[Completion]:
     usage, count = answer.usage, len(answer.choices)
     return [
         Completion(
-            text=whole(choice.message.content).strip(),
+            text=choice.message.content.strip(),
             finish="length" if choice.finish_reason == "length" else "stop",
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens // count if usage else 0,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from usbrec.evaluation.stats import Interval, bca, rounded, unseen_share
+from usbrec.evaluation.stats import Interval, Limits, bca, rounded, unseen_share, widened
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen
 
@@ -76,7 +76,7 @@ def wins(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> NDArray[np.f
     return np.where(np.abs(above) < 1e-9, 0.5, (above > 0).astype(float))
 
 
-def area(tables: Sequence[Table], seed: int, limits: tuple[float, float] = (0, 1)) -> Interval:
+def area(tables: Sequence[Table], seed: int, limits: Limits = (0, 1)) -> Interval:
     """The mean of several tables' means with its 95% BCa interval, whole clusters drawn, the same ones from every table.
 
     Where no resample differs (every right reply above every wrong one) the interval has no width 0: were a share p of the clusters, as
@@ -103,8 +103,7 @@ def area(tables: Sequence[Table], seed: int, limits: tuple[float, float] = (0, 1
         parts = [_resampled(won, np.searchsorted(clusters, names), weights) for won, names in tables]
         drawn, without = (np.nanmean(part, axis=0) for part in zip(*parts, strict=True))
         if np.ptp(drawn) < 1e-12:
-            moved = 1 - (1 - unseen_share(count)) ** 2
-            low, high = rounded(mean - moved * (mean - limits[0])), rounded(mean + moved * (limits[1] - mean))
+            low, high = widened(mean, 1 - (1 - unseen_share(count)) ** 2, limits)
         else:
             low, high = bca(drawn, mean, without)
     return Interval(mean=rounded(mean), low=low, high=high, rows=max(len(names) for _, names in tables), clusters=count)

@@ -103,13 +103,18 @@ def hit(turn: Turn, targets: Sequence[str]) -> bool:
     return any(score.hit for score in turn.scores) or bool(set(turn.items) & set(targets))
 
 
-def keep_new(arms: Mapping[str, Sequence[Outcome]], linker: Linker | None = None) -> dict[str, list[Outcome]]:
-    """The same outcomes with only *new* items in `Turn.items`: those that the first judge that lists items at all counted.
+def linking_judge(arms: Mapping[str, Sequence[Outcome]]) -> int | None:
+    """The place of the first judge that lists items at all; LLM judges do not."""
+    turns = (turn for rows in arms.values() for outcome in rows for turn in outcome.turns)
+    return min((place for turn in turns for place, score in enumerate(turn.scores) if score.items), default=None)
 
-    Where no judge lists items (LLM judges do not link), the linker tells which of them nobody had named; without one they stay as they are.
+
+def keep_new(arms: Mapping[str, Sequence[Outcome]], linker: Linker | None = None) -> dict[str, list[Outcome]]:
+    """The same outcomes with only *new* items in `Turn.items`: those that the `linking_judge` counted.
+
+    Where there is none, the linker tells which of them nobody had named; without one they stay as they are.
     """
-    turns = [turn for rows in arms.values() for outcome in rows for turn in outcome.turns]
-    linking = min((place for turn in turns for place, score in enumerate(turn.scores) if score.items), default=None)
+    linking = linking_judge(arms)
     if linking is None:
         return {arm: [_linked(outcome, linker) if linker else outcome for outcome in rows] for arm, rows in arms.items()}
 

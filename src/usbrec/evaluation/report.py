@@ -24,7 +24,7 @@ from usbrec.evaluation.compare import compare_all, in_order, kind_of, leading
 from usbrec.evaluation.divergence import Divergence
 from usbrec.evaluation.failures import failures
 from usbrec.evaluation.leaks import audit
-from usbrec.evaluation.metrics import keep_new, measure_arm
+from usbrec.evaluation.metrics import keep_new, linking_judge, measure_arm
 from usbrec.evaluation.ranking import Ranking, measure_ranker
 from usbrec.evaluation.scale import scale_of
 from usbrec.evaluation.summary import Curves, Plain, Report
@@ -51,7 +51,8 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     found = read_outcomes(run)
     names = unique(judges if judges is not None else judges_in(found))
     prepared = run / "prepare"
-    catalogue, linker = catalogue_of(run)
+    catalogue = catalogue_of(run)
+    linker = Linker(catalogue) if catalogue else None
     outcomes = keep_new(found, linker)
     arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
     paired = compare_all(outcomes, names, seed=seed)
@@ -108,7 +109,7 @@ def write(run: Path, report: Report, *, include_dialogues: bool = False) -> Path
     for name, plot in drawn.items():
         jsonl.write_text(folder / "plots" / f"{name}.svg", plot.file)
     samples = read_outcomes(run) if include_dialogues else {}
-    names = {item.id: item.name for item in catalogue_of(run)[0] or ()} if include_dialogues else {}
+    names = {item.id: item.name for item in catalogue_of(run) or ()} if include_dialogues else {}
     recipe = _document(run / "recipe.json")
     source = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120) if recipe else ""
     jsonl.write_json(folder / "report.json", report.model_dump(mode="json"))
@@ -155,18 +156,22 @@ def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
     return {arm: list(rows.values()) for arm, rows in arms.items()}
 
 
-def catalogue_of(run: Path) -> tuple[Catalogue, Linker] | tuple[None, None]:
-    """A run's catalogue and its linker, where it has one."""
+def new_outcomes(run: Path) -> dict[str, list[Outcome]]:
+    """As `read_outcomes`, with only the new items of each turn (`metrics.keep_new`); builds a linker only where no judge lists them."""
+    found = read_outcomes(run)
+    catalogue = catalogue_of(run) if linking_judge(found) is None else None
+    return keep_new(found, Linker(catalogue) if catalogue else None)
+
+
+def catalogue_of(run: Path) -> Catalogue | None:
+    """A run's catalogue, where it has one."""
     path = run / "prepare" / "catalogue.jsonl"
-    return (found := Catalogue.load(path), Linker(found)) if path.exists() else (None, None)
+    return Catalogue.load(path) if path.exists() else None
 
 
 def measured_as(run: Path) -> dict[str, Any]:
     """How a run's references (or else its arms) were measured last: data, seed, rows, turns, seeker, judges; empty where nothing says."""
-    stages = _document(run / "manifest.json").get("stages", {})
-    found = {name.removeprefix("evaluate/"): entry.get("parts", {}) for name, entry in stages.items() if name.startswith("evaluate/")}
-    references = [parts for arm, parts in found.items() if kind_of(arm) != "model"]
-    return _measured((references or list(found.values()) or [{}])[-1])
+    return _measured_last(_document(run / "manifest.json").get("stages", {}))
 
 
 def measured_otherwise(run: Path) -> dict[str, str]:
@@ -174,13 +179,19 @@ def measured_otherwise(run: Path) -> dict[str, str]:
 
     Such an arm stays in the folder when the recipe drops it and then changes, or when a run is broken off after a change.
     """
-    wanted, stages = measured_as(run), _document(run / "manifest.json").get("stages", {})
-    found = {}
+    stages = _document(run / "manifest.json").get("stages", {})
+    wanted, found = _measured_last(stages), {}
     for folder in sorted((run / "evaluate").glob("*/")) if wanted else ():
         entry = stages.get(f"evaluate/{folder.name}") or _document(folder / ".fingerprint.json")
         if (parts := _measured(entry.get("parts", {}))) and (how := jsonl.differences(parts, wanted)):
             found[folder.name] = "; ".join(how[:3]) + (" ..." if len(how) > 3 else "")
     return found
+
+
+def _measured_last(stages: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name.removeprefix("evaluate/"): entry.get("parts", {}) for name, entry in stages.items() if name.startswith("evaluate/")}
+    references = [parts for arm, parts in found.items() if kind_of(arm) != "model"]
+    return _measured((references or list(found.values()) or [{}])[-1])
 
 
 def _measured(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,6 +144,12 @@ def by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, 
     return np.bincount(place, weights=values).astype(np.float64), np.bincount(place).astype(np.float64)
 
 
+def widened(mean: float, share: float, limits: Limits) -> tuple[float, float]:
+    """How far a mean could move if this share of what it is taken over lay at either limit."""
+    lowest, highest = limits
+    return rounded(mean - share * (mean - lowest)), rounded(mean + share * (highest - mean))
+
+
 def _interval(sums: Floats, counts: Floats, mean: float, seed: int, limits: Limits | None) -> tuple[float | None, float | None]:
     import numpy as np
 
@@ -151,9 +157,7 @@ def _interval(sums: Floats, counts: Floats, mean: float, seed: int, limits: Limi
         return None, None
     means = sums / counts
     if np.allclose(means, means[0], rtol=0, atol=1e-12):
-        share = unseen_share(len(sums))
-        lowest, highest = limits or (mean, mean)
-        return rounded(mean - share * (mean - lowest)), rounded(mean + share * (highest - mean))
+        return widened(mean, unseen_share(len(sums)), limits or (mean, mean))
     return _bootstrap(sums, counts, seed)
 
 

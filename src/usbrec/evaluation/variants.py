@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from usbrec.evaluation.compare import Comparison, contrast, corrected
-from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics, keep_new, measure_arm, row_values
+from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics, measure_arm, row_values
 from usbrec.evaluation.plots import Plot, dot, dots_figure, plot
 from usbrec.evaluation.tables import Sheet, bounds, label, markdown, number, p_value, spread
 from usbrec.types import Frozen, Outcome
@@ -50,16 +50,20 @@ def compare_variants(
     """Measures every arm of every variant, and compares each with the reference on the same rows.
 
     Args:
-        outcomes: variant -> arm -> rows.
+        outcomes: variant -> arm -> rows, with only new items (`report.new_outcomes`).
     """
-    new = {variant: keep_new(rows) for variant, rows in outcomes.items()}
     slots = [(METRICS[m], place, judge) for m in METRICS_COMPARED if METRICS[m].judged for place, judge in enumerate(judges)]
     slots += [(METRICS[m], 0, COUNTED) for m in METRICS_COMPARED if not METRICS[m].judged]
-    wanted = [(arm, variant) for arm in arms for variant in new if variant != reference and arm in new[variant] and arm in new[reference]]
+    wanted = [
+        (arm, variant)
+        for arm in arms
+        for variant in outcomes
+        if variant != reference and arm in outcomes[variant] and arm in outcomes[reference]
+    ]
     found: list[tuple[str, Comparison]] = []
     for metric, place, judge in slots:
         for arm, variant in wanted:
-            a, b = (row_values(new[side][arm], metric, place) for side in (variant, reference))
+            a, b = (row_values(outcomes[side][arm], metric, place) for side in (variant, reference))
             found.append((arm, contrast((variant, [a]), (reference, [b]), "runs", metric, judge, seed=seed)[0]))
     told = corrected([comparison for _, comparison in found])
     differences: dict[str, tuple[Comparison, ...]] = dict.fromkeys(arms, ())
@@ -68,7 +72,7 @@ def compare_variants(
     return Experiment(
         name=name, about=about, data=data, split=split, arms=tuple(arms), judges=tuple(judges), reference=reference,
         settings=dict(settings), differences=differences,
-        measured={v: {arm: measure_arm(rows[arm], judges, seed=seed) for arm in arms if arm in rows} for v, rows in new.items()},
+        measured={v: {arm: measure_arm(rows[arm], judges, seed=seed) for arm in arms if arm in rows} for v, rows in outcomes.items()},
     )  # fmt: skip
 
 

@@ -338,7 +338,8 @@ def that_counts(reply: str, linker: Linker) -> str:
     """A reply up to where it names more items than count, so that a list of titles buys no grade; the whole of any other."""
     seen: set[str] = set()
     for mention in linker.mentions(reply):
-        seen |= {mention.item} if mention.item else set()
+        if mention.item:
+            seen.add(mention.item)
         if len(seen) > MAX_COUNTED_ITEMS:
             return reply[: mention.start].rstrip(" ,;:-–") + " [...]"
     return reply

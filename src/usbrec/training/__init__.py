@@ -1,4 +1,4 @@
-"""Training and export (docs/method.md, SFT and 1.3): LoRA by SFT or SimPO, merged into a file that engines load.
+"""Training and export (docs/method.md, SFT and SimPO): LoRA by SFT or SimPO, merged into a file that engines load.
 
 Importing this package imports no torch: heavy modules are loaded when a function needs them.
 """

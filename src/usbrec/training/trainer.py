@@ -1,4 +1,4 @@
-"""One training run: rows -> LoRA adapter, by either objective (docs/method.md, SFT, 1.3).
+"""One training run: rows -> LoRA adapter, by either objective (docs/method.md, SFT and SimPO).
 
 `train` may be killed at any moment and called again with the same arguments: it goes on from the newest whole checkpoint, and the adapter
 is bit for bit that of an undisturbed run on the same machine, since weights, optimiser, schedule, random state and row order are all
