@@ -7,13 +7,17 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.engines import EngineConfig, connect
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
-from usbrec.engines.openvino_worker import gguf_number, reason_of
+from usbrec.engines.openvino_exact import Room
+from usbrec.engines.openvino_jobs import Sample, gguf_number, reason_of
 from usbrec.engines.stops import overlap
 from usbrec.errors import EngineError, ModelError, Unsupported
 
@@ -63,6 +67,40 @@ async def test_prompts_that_begin_alike_wait_for_the_first_and_outlive_its_cance
     assert [a[0].text for a in at_once] == [b[0].text for b in alone]
     again = await asyncio.gather(*(engine.chat(messages, n=2, sampling=WARM) for messages in asked[1:]))
     assert [a[0].text for a in again] == [b[0].text for b in alone]
+
+
+@pytest.mark.slow
+async def test_in_exact_precision_company_changes_not_a_bit(engine: OpenVINOEngine) -> None:
+    film = "Casino was long and I liked it, "
+    asked = [(ChatMessage(role="user", content=film * (1 + n // 8) + "ok " * n + "what else?"),) for n in range(40)]  # all remainders of 32
+    warm = Sampling(temperature=1.2, seed=4, max_tokens=10, logprobs=True)
+    alone = [await engine.chat(messages, sampling=warm) for messages in asked]
+    gone = [asyncio.create_task(engine.chat(messages, n=2, sampling=warm)) for messages in asked[::5]]
+    crowd = [asyncio.create_task(engine.chat(messages, n=1 + n % 2, sampling=warm)) for n, messages in enumerate(reversed(asked))]
+    choices = [asyncio.create_task(engine.choose(JUDGE, ["0", "1", "2"])) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    for task in gone:
+        task.cancel()
+    assert [answer[0] for answer in reversed(await asyncio.gather(*crowd))] == [answer[0] for answer in alone]
+    assert {await task for task in choices} == {await engine.choose(JUDGE, ["0", "1", "2"])}
+    tight = Sampling(temperature=1.2, seed=4, max_tokens=4000, stop=(" ",), logprobs=True)  # five fit into a gigabyte
+    crowd = [asyncio.create_task(engine.chat(messages, n=2, sampling=tight)) for messages in asked[:12]]
+    assert await asyncio.gather(*crowd) == [await engine.chat(messages, n=2, sampling=tight) for messages in asked[:12]]
+
+
+def test_room_for_what_surely_fits() -> None:
+    class Pipe:
+        def get_metrics(self) -> Any:
+            return SimpleNamespace(cache_usage=10.0)
+
+        def step(self) -> None: ...
+
+    room = Room(MagicMock(), Pipe(), samples=4, tokens=100)
+    read, unread = Sample(None, 40, 20, ids=[1]), Sample(None, 60, 4)
+    assert room.blocks == 9 and room.ever(200, 88) and not room.ever(200, 89)
+    assert room.now(40, 24, [read, unread]) and not room.now(41, 20, [read, unread])  # 100 unread tokens fit into a step
+    assert room.now(40, 120, [read, unread]) and not room.now(40, 121, [read, unread])  # 2 + 2 + 5 blocks are all
+    assert room.now(250, 38, []) and not room.now(1, 1, [read, read, read])
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ class OpenVINOEngine:
         self._send({
             "path": str(files.path), "digest": files.digest, "weights": settings.weights, "cache_gb": settings.cache_gb,
             "max_batch": settings.max_batch, "max_batched_tokens": settings.max_batched_tokens, "properties": settings.properties(),
-            "hold": settings.precision != "exact",  # there a reply depends on its prompt alone, not on what was read before
+            "exact": settings.precision == "exact",
         })  # fmt: skip
         self._drain = asyncio.create_task(self._hear_stderr(child))
         assert child.stdout is not None

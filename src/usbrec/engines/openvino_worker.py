@@ -5,7 +5,7 @@ It exists because a step of OpenVINO GenAI holds the interpreter lock and a nati
 writes what is ready; with nothing to do it sleeps on the queue.  End of stdin ends the process at once, so it never outlives its parent.
 
 In, one object a line (the first is the start):
-    {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties", "hold"}
+    {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties", "exact"}
     {"op": "chat", "id", "messages", "temperature", "top_p", "max_tokens", "stop", "seeds", "stream"}     one sample per seed
     {"op": "choose", "id", "messages", "options"}
     {"op": "cancel", "id"}
@@ -31,44 +31,17 @@ import re
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from usbrec.engines.openvino_exact import Company, Room
+from usbrec.engines.openvino_jobs import Job, Line, Sample, context_of, most_of, reason_of, small
 from usbrec.engines.rendition import rendition
 from usbrec.engines.stops import cut, settled
 
-Line = dict[str, Any]
 BEAMS = (32, 256)
 SHARED = 0.5
 """A prompt waits for another one that begins alike for this share of its length: read once instead of twice."""
-
-
-@dataclass
-class Sample:
-    """One generation inside the batch."""
-
-    handle: Any
-    prompt_tokens: int
-    stop: tuple[str, ...] = ()
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    cut: bool = False
-    """Ended by max_tokens."""
-
-
-@dataclass
-class Job:
-    """One line of the parent: its samples, and those that wait for a first one to fill the prefix cache."""
-
-    line: Line
-    prompt: str
-    running: dict[int, Sample] = field(default_factory=dict)
-    waiting: list[int] = field(default_factory=list)
-    done: dict[int, Line] = field(default_factory=dict)
-    said: str = ""
-    read: bool = False
-    """Its prompt lies in the prefix cache: a first token came."""
 
 
 class Worker:
@@ -81,17 +54,23 @@ class Worker:
         scheduler = ov.SchedulerConfig()
         scheduler.cache_size = start["cache_gb"]
         scheduler.max_num_seqs = start["max_batch"]
-        scheduler.max_num_batched_tokens = start["max_batched_tokens"]
-        scheduler.enable_prefix_caching = True
-        scheduler.dynamic_split_fuse = True
         path = Path(start["path"])
         if path.is_file() and start["weights"] == "q8_0":
             path = rendition(path, start["digest"])
+        self.context = context_of(path)
+        longest = max(self.context or 0, start["max_batched_tokens"])
+        scheduler.max_num_batched_tokens = 2 * longest + start["max_batch"] if start["exact"] else start["max_batched_tokens"]
+        scheduler.enable_prefix_caching = not start["exact"]
+        scheduler.dynamic_split_fuse = True
         self.pipe = ov.ContinuousBatchingPipeline(str(path), scheduler, "CPU", start["properties"])
         self.tokenizer = self.pipe.get_tokenizer()
-        self.context = context_of(path)
         self.jobs: dict[int, Job] = {}
-        self.hold = start["hold"]
+        self.company = Company(ov, self.pipe) if start["exact"] else None
+        self.room = None
+        if self.company:
+            self.room = Room(self.company, self.pipe, samples=start["max_batch"], tokens=start["max_batched_tokens"])
+        self.leaving: list[Sample] = []
+        """Cancelled, and in the batch until its next step."""
         self.held: list[tuple[Job, Job]] = []
         """Jobs that wait, none of their samples added, until another one's prompt has been read: theirs begins alike."""
 
@@ -103,26 +82,38 @@ class Worker:
             self.cancel(line["id"])
             return
         try:
-            job = Job(line, self.prompt(line["messages"]))
-            count = len(line["seeds"] if line["op"] == "chat" else line["options"])
-            job.waiting = list(range(count))
-            leader = self.leader(job)
-            self.jobs[line["id"]] = job
+            job = self.job(line)
         except Exception as fault:
             self.fail(line["id"], fault)
             return
-        if leader is None:
+        leader = self.leader(job)
+        self.jobs[line["id"]] = job
+        if self.room:
+            self.admit(self.room)
+        elif leader is None:
             self.begin(job)
         else:
             self.held.append((job, leader))
 
-    def prompt(self, messages: list[dict[str, str]]) -> str:
-        text: str = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
-        return text
+    def job(self, line: Line) -> Job:
+        """The request as a job, its prompt in tokens.
+
+        Raises:
+            ValueError: its prompt, or the longest reply that it allows, is too long.
+        """
+        text: str = self.tokenizer.apply_chat_template(line["messages"], add_generation_prompt=True)
+        ids = self.tokenizer.encode(text, add_special_tokens=False).input_ids
+        length, most = int(ids.shape[1]), most_of(line)
+        if self.context and length + most > self.context:
+            raise ValueError(f"the prompt has {length} tokens and the reply may have {most}: more than the model's {self.context}")
+        if self.room and not self.room.ever(length, most):
+            raise ValueError(small(length))
+        count = len(line["seeds"] if line["op"] == "chat" else line["options"])
+        return Job(line, text, ids, waiting=list(range(count)))
 
     def leader(self, job: Job) -> Job | None:
         """A job whose prompt is being read and begins as this one's does, for at least `SHARED` of its length."""
-        if not self.hold:
+        if self.room:
             return None
         share = round(len(job.prompt) * SHARED)
         begin = job.prompt[:share]
@@ -140,11 +131,20 @@ class Worker:
             self.begin(job)
 
     def begin(self, job: Job) -> None:
-        """Adds the first sample, which fills the prefix cache for the others."""
+        """Adds the next sample; the first fills the prefix cache for the others."""
         try:
             self.add(job, job.waiting.pop(0))
         except Exception as fault:
             self.fail(job.line["id"], fault)
+
+    def admit(self, room: Room) -> None:
+        """Adds the samples for which there is room, in their order."""
+        for job in [job for job in self.jobs.values() if job.waiting]:
+            while job.waiting and job.line["id"] in self.jobs:
+                running = [sample for other in self.jobs.values() for sample in other.running.values()]
+                if not room.now(int(job.ids.shape[1]), most_of(job.line), running + self.leaving):
+                    return
+                self.begin(job)
 
     def fail(self, number: int, fault: Exception) -> None:
         """Answers a request with its fault, and forgets it."""
@@ -152,16 +152,14 @@ class Worker:
         self.say({"id": number, "error": reason_of(fault)})
 
     def add(self, job: Job, index: int) -> None:
-        ids = self.tokenizer.encode(job.prompt, add_special_tokens=False).input_ids
-        length = int(ids.shape[1])
         config = self.sampled(job.line, index) if job.line["op"] == "chat" else self.scored(job.line["options"][index])
-        if self.context and length + config.max_new_tokens > self.context:
-            raise ValueError(
-                f"the prompt has {length} tokens and the reply may have {config.max_new_tokens}: more than the model's {self.context}"
-            )
+        handle = self.pipe.add_request(self.number(), job.ids, config)
+        job.running[index] = Sample(handle, int(job.ids.shape[1]), config.max_new_tokens, tuple(job.line.get("stop", ())))
+
+    def number(self) -> int:
+        """Of the next request; 0 is the company's."""
         self.serial += 1
-        handle = self.pipe.add_request(self.serial, ids, config)
-        job.running[index] = Sample(handle, length, tuple(job.line.get("stop", ())))
+        return self.serial
 
     def sampled(self, line: Line, index: int) -> Any:
         config = self.pipe.get_config()
@@ -189,22 +187,36 @@ class Worker:
         job = self.jobs.pop(number, None)
         for sample in job.running.values() if job else ():
             sample.handle.cancel()
+            self.leaving.append(sample)
 
     # ---- the batch -------------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
         """One step of the batch, then everything that it made ready."""
-        if self.pipe.has_non_finished_requests():
-            self.pipe.step()
+        self.advance()
         for job in list(self.jobs.values()):
             try:
                 self.collect(job)
             except Exception as fault:
                 self.fail(job.line["id"], fault)
-        if self.held:
+        if self.room:
+            self.admit(self.room)
+        elif self.held:
             self.release()
+        if self.company and not self.jobs:
+            self.company.go()
         if time.monotonic() - self.spoke > 1:
             self.say({"alive": True})
+
+    def advance(self) -> None:
+        """One token more for all who read or write."""
+        if self.company and self.jobs:
+            self.company.keep()
+        if self.pipe.has_non_finished_requests():
+            self.pipe.step()
+        self.leaving = []
+        if self.company and self.jobs:
+            self.company.hear()
 
     def collect(self, job: Job) -> None:
         finished = []
@@ -217,7 +229,7 @@ class Worker:
             if sample.handle.get_status() != self.ov.GenerationStatus.RUNNING:
                 finished.append(index)
         job.read = job.read or bool(finished) or any(sample.ids for sample in job.running.values())
-        if job.waiting and job.running and job.read:
+        if job.waiting and job.running and job.read and not self.room:
             for index in job.waiting:
                 self.add(job, index)
             job.waiting = []
@@ -226,13 +238,13 @@ class Worker:
         for index in finished:
             job.done[index] = self.finish(job, index, job.running.pop(index))
         if not job.running and not job.waiting:
-            del self.jobs[job.line["id"]]
             self.answer(job)
+            del self.jobs[job.line["id"]]
 
     def finish(self, job: Job, index: int, sample: Sample) -> Line:
         status = sample.handle.get_status()
         if status == self.ov.GenerationStatus.IGNORED or not sample.ids:
-            raise ValueError(f"the model's memory is too small for a prompt of {sample.prompt_tokens} tokens; give it more cache_gb")
+            raise ValueError(small(sample.prompt_tokens))
         if job.line["op"] == "choose":
             return {"id": sample.ids[0], "logprob": sample.logprobs[0], "prompt_tokens": sample.prompt_tokens}
         text, stopped = self.text_of(sample)
@@ -272,7 +284,7 @@ class Worker:
         bound = 0.0
         for beams in BEAMS:
             if None in logprobs:
-                table = self.beams(job.prompt, beams)
+                table = self.beams(job.ids, beams)
                 logprobs = [known if known is not None else table.get(o) for known, o in zip(logprobs, options, strict=True)]
                 bound = min(table.values())
         exact = None not in logprobs
@@ -282,16 +294,14 @@ class Worker:
             "prompt_tokens": scored[0]["prompt_tokens"],
         }
 
-    def beams(self, prompt: str, count: int) -> dict[int, float]:
-        """The log-probabilities of the `count` most probable first tokens, by token."""
-        ids = self.tokenizer.encode(prompt, add_special_tokens=False).input_ids
+    def beams(self, ids: Any, count: int) -> dict[int, float]:
+        """The log-probabilities of the `count` most probable first tokens after a prompt, by token."""
         config = self.pipe.get_config()
         config.num_beams = config.num_return_sequences = count
         config.max_new_tokens, config.apply_chat_template = 1, False
-        self.serial += 1
-        handle = self.pipe.add_request(self.serial, ids, config)
+        handle = self.pipe.add_request(self.number(), ids, config)
         while handle.get_status() == self.ov.GenerationStatus.RUNNING:
-            self.pipe.step()
+            self.advance()
         table = {output.generated_ids[0]: output.score for output in handle.read_all() if math.isfinite(output.score)}
         if not table:
             raise ValueError("the model's memory is too small to rank first tokens; give it more cache_gb")
@@ -300,34 +310,6 @@ class Worker:
     def say(self, line: Line) -> None:
         self.spoke = time.monotonic()
         write(self.out, line)
-
-
-def reason_of(fault: Exception) -> str:
-    """One line; a native exception's own path is dropped."""
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))] or lines
-    return kept[-1] if kept else type(fault).__name__
-
-
-def context_of(path: Path) -> int | None:
-    """The model's window in tokens, where its file says so."""
-    if path.is_dir():
-        config = json.loads((path / "config.json").read_text())
-        window = config.get("max_position_embeddings")
-        return int(window) if window else None
-    return gguf_number(path, ".context_length")
-
-
-def gguf_number(path: Path, suffix: str) -> int | None:
-    """A 32-bit number out of the head of a GGUF file (it stands before the long lists)."""
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    at = head.find(suffix.encode())
-    if at < 0:
-        return None
-    at += len(suffix)
-    kind, value = int.from_bytes(head[at : at + 4], "little"), int.from_bytes(head[at + 4 : at + 8], "little")
-    return value if kind in (4, 5) and value > 0 else None
 
 
 def write(out: int, line: Line) -> None:

@@ -1,0 +1,79 @@
+"""What the child process of the embedded engine has to do: a job for each request, a sample for each reply of it, and their faults."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Sample:
+    """One generation inside the batch."""
+
+    handle: Any
+    prompt_tokens: int
+    most: int
+    """Tokens that it may write."""
+    stop: tuple[str, ...] = ()
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    cut: bool = False
+    """Ended by max_tokens."""
+
+
+@dataclass
+class Job:
+    """One line of the parent: its samples, and those that wait for a first one to fill the prefix cache, or for room."""
+
+    line: Line
+    prompt: str
+    ids: Any
+    """The prompt's tokens, of shape (1, length)."""
+    running: dict[int, Sample] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)
+    done: dict[int, Line] = field(default_factory=dict)
+    said: str = ""
+    read: bool = False
+    """Its prompt lies in the prefix cache: a first token came."""
+
+
+def most_of(line: Line) -> int:
+    """Tokens that a reply to this request may have."""
+    return int(line["max_tokens"]) if line["op"] == "chat" else 1
+
+
+def small(tokens: int) -> str:
+    """The fault of a prompt for which the attention cache has too few blocks."""
+    return f"the model's memory is too small for a prompt of {tokens} tokens; give it more cache_gb"
+
+
+def reason_of(fault: Exception) -> str:
+    """One line; a native exception's own path is dropped."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))] or lines
+    return kept[-1] if kept else type(fault).__name__
+
+
+def context_of(path: Path) -> int | None:
+    """The model's window in tokens, where its file says so."""
+    if path.is_dir():
+        config = json.loads((path / "config.json").read_text())
+        window = config.get("max_position_embeddings")
+        return int(window) if window else None
+    return gguf_number(path, ".context_length")
+
+
+def gguf_number(path: Path, suffix: str) -> int | None:
+    """A 32-bit number out of the head of a GGUF file (it stands before the long lists)."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    at = head.find(suffix.encode())
+    if at < 0:
+        return None
+    at += len(suffix)
+    kind, value = int.from_bytes(head[at : at + 4], "little"), int.from_bytes(head[at + 4 : at + 8], "little")
+    return value if kind in (4, 5) and value > 0 else None
