@@ -167,7 +167,7 @@ async def test_a_row_that_broke_off_is_tried_again(tmp_path: Path) -> None:
     broken = json.loads(lines[2]) | {"verdicts": [], "error": "no answer within 300 s"}
     path.write_text("".join((*lines[:2], json.dumps(broken) + "\n", *lines[3:])))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    manifest["stages"]["judges/llm-vote-fake"]["failed"] = 1
+    manifest["stages"]["judges/llm-vote-fake"]["broken"] = ["a row"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert await run(tmp_path, "llm:vote") == first
 

@@ -9,6 +9,7 @@ import pytest
 
 from usbrec import jsonl, pipeline
 from usbrec.errors import StorageError
+from usbrec.rowmap import tally
 
 
 class Work:
@@ -56,6 +57,26 @@ async def test_an_interrupted_stage_is_entered_again_with_its_files(tmp_path: Pa
         work = Work()
         await run.stage("sft", {"lr": 1}, work)
         assert work.calls == 1 and run.finished("sft")
+
+
+async def test_a_finished_stage_with_broken_rows_is_entered_again_and_its_readers_notice_which(tmp_path: Path) -> None:
+    said: list[str] = []
+    broken = [["a", "b"], ["b"], []]
+    marks = []
+
+    async def work(folder: Path) -> dict[str, Any]:
+        return tally(3, broken.pop(0))
+
+    with pipeline.opened(tmp_path / "run", said.append) as run:
+        for _ in range(4):
+            marks.append(await run.stage("arm", {"k": 2}, work, retry=True))
+        kept = await run.stage("arm", {"k": 2}, work)
+    assert len(set(marks)) == 3 and marks[2] == marks[3] == kept and not broken
+    assert [line for line in said if "failed again" in line] == [
+        "arm: running, the 2 that failed again",
+        "arm: running, the 1 that failed again",
+    ]
+    assert run.manifest["stages"]["arm"]["failed"] == 0
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:

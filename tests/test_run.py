@@ -99,6 +99,15 @@ def _timeless(row: Any) -> Any:
     return [_timeless(value) for value in row] if isinstance(row, list) else row
 
 
+def difference(a: Any, b: Any) -> str:
+    """Where two values first differ, and how: short enough to be read in a log."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return next(f".{key}{difference(a[key], b[key])}" for key in a if a[key] != b[key])
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return next(f"[{n}]{difference(x, y)}" for n, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
+    return f": {str(a)[:200]!r} became {str(b)[:200]!r}"
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "undisturbed"
@@ -127,8 +136,8 @@ def test_killed_in_every_stage_and_run_again_ends_in_the_same_result(undisturbed
     assert done.returncode == 0, done.stderr
     expected, found = results(undisturbed), results(out)
     assert set(found) == set(expected)
-    for name, value in expected.items():
-        assert found[name] == value, f"{name} differs after kills in {killed}"
+    differing = [f"{name}{difference(value, found[name])}" for name, value in expected.items() if found[name] != value]
+    assert not differing, f"after kills in {killed}: {differing}"
 
 
 @pytest.mark.timeout(300)

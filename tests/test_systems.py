@@ -258,6 +258,26 @@ async def test_a_reply_that_never_comes_is_a_failed_row(data: Path, act: str) ->
     assert values(rows) == [0, None, 2, 0] and "no reply within 3 s" in rows[1].error
 
 
+async def test_the_same_command_again_tries_the_failed_rows_again_and_only_those(data: Path) -> None:
+    calls, mended = data.parent / "calls", data.parent / "mended"
+    body = f"""
+        from pathlib import Path
+        def reply(dialogue):
+            with open({str(calls)!r}, "a") as file:
+                file.write("called\\n")
+            if "number 1" in dialogue[-1]["content"] and not Path({str(mended)!r}).exists():
+                raise ValueError("broken")
+            return {ALIEN!r}
+    """
+    for expected, asked, mean in (([0, None, 2, 0], 4, 2 / 3), ([0, None, 2, 0], 5, 2 / 3), (SCORES, 6, 0.75), (SCORES, 6, 0.75)):
+        out = await measure(data, source(data, body), last="report")
+        assert values(outcomes(out)) == expected and len(calls.read_text().splitlines()) == asked
+        told = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))["arms"]["system:x"]
+        assert told["judged"]["catalogue"]["ieval"]["mean"] == pytest.approx(mean)
+        if asked == 5:
+            mended.touch()
+
+
 async def test_when_every_row_fails_there_is_one_error(data: Path) -> None:
     with pytest.raises(UsbrecError, match=r"every row failed; the first one: .*raised ValueError: broken"):
         await measure(data, source(data, "def reply(dialogue):\n    raise ValueError('broken')"))

@@ -31,7 +31,7 @@ from usbrec.pipeline import Run, slug
 from usbrec.roles import JudgeFor
 from usbrec.roles.llm import RUBRICS, asked
 from usbrec.roles.settings import JudgeSettings
-from usbrec.rowmap import map_rows
+from usbrec.rowmap import map_rows, tally
 from usbrec.rows import sample_rows
 from usbrec.seeds import rng_of, seed_of
 from usbrec.stages import Loop
@@ -211,11 +211,11 @@ class Calibrating:
     async def _stage(self, judge: Named, running: Engines, world: World, examples: Sequence[Example], prepared: str) -> None:
         async def work(folder: Path) -> dict[str, Any]:
             passes: tuple[tuple[str, Sequence[Variant]], ...] = (("ledger", ("", "reversed", "short", "steps")), ("retest", ("retest",)))
-            failed = 0
+            broken: set[str] = set()
             for name, variants in passes if judge.engine else (("ledger", ("", "reversed", "retest")),):
                 async with Metered(self.run.folder / f"{name}.sqlite", lender=running) as engines:
-                    failed += await self._ask(judge, world, examples, engines, variants, folder / f"{name}.jsonl")
-            return {"rows": len(examples), "failed": failed}
+                    broken |= await self._ask(judge, world, examples, engines, variants, folder / f"{name}.jsonl")
+            return tally(len(examples), broken)
 
         labels = {key: [label.model_dump() for label in given] for key, given in sorted(self.labels.items())}
         parts = {
@@ -229,7 +229,8 @@ class Calibrating:
 
     async def _ask(
         self, judge: Named, world: World, examples: Sequence[Example], engines: Engines, variants: Sequence[Variant], path: Path
-    ) -> int:
+    ) -> set[str]:
+        """Asks a judge; the keys of the rows that failed."""
         assembly = Assembly(self.recipe, world, engines).judged_by(judge.engine)
         words = {v: v if v in RUBRICS else judge.settings.wording for v in variants}
         judges = {v: assembly.judge_for(judge.settings.model_copy(update={"wording": words[v]})) for v in variants}
@@ -241,7 +242,7 @@ class Calibrating:
             is_failed=lambda r: bool(r.error), label=judge.name, limit=max(1, judge.engine.concurrency // 4) if judge.engine else 1,
             gauge=engines.gauge(),
         )  # fmt: skip
-        return sum(bool(row.error) for row in rows)
+        return {row.key for row in rows if row.error}
 
 
 def judged_rows(run: Run, judge: str) -> list[JudgedRow]:

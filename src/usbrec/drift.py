@@ -154,7 +154,7 @@ class _Arms:
             "asked": asked([judge.settings for judge in self.judges.values()]),
             "judges": [[n, j.settings.model_dump(mode="json"), j.engine and j.engine.identity()] for n, j in self.judges.items()],
         }  # fmt: skip
-        await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}")
+        await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}", retry=True)
         return jsonl.read(drift.run.folder / name / "outcomes.jsonl", Outcome)
 
     async def _played(self, arm: str, adapter: Path | None, engines: Engines, folder: Path) -> dict[str, Any]:

@@ -38,6 +38,10 @@ def fingerprint(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def _with_broken(mark: str, notes: dict[str, Any]) -> str:
+    return fingerprint([mark, notes["broken"]]) if notes.get("broken") else mark
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder."""
@@ -73,23 +77,25 @@ class Run:
         Args:
             parts: everything that decides the outcome.
             work: fills the stage's folder; resumes by itself on what it finds there.  Returns notes for the manifest.
-            retry: a stage whose notes count `failed` rows is not finished: these are tried again.  Not for a stage that others read.
+            retry: where the notes of a finished stage name `broken` rows, these are tried again.  While there are any, their keys are
+                part of what is returned, so that a stage which reads this one notices when others, or none, are.
         """
         parts = {"usbrec": __version__, **parts}
         mark = fingerprint(parts)
         folder = self.folder / name
         known = self.manifest["stages"].get(name)
-        if known and known["fingerprint"] == mark and folder.exists() and not (retry and known.get("failed")):
+        if known and known["fingerprint"] == mark and folder.exists() and not (retry and known.get("broken")):
             self.say(f"{name}: unchanged, kept ({known['seconds']:.0f} s saved)")
-            return mark
+            return _with_broken(mark, known)
         self._make_room(name, mark, parts)
-        self.say(f"{name}: {label or 'running'}")
+        again = len(known.get("broken", ())) if known and known["fingerprint"] == mark else 0
+        self.say(f"{name}: {label or 'running'}" + (f", the {again} that failed again" if again else ""))
         began = time.monotonic()
         notes = await work(folder) or {}
         spent = time.monotonic() - began
         self._record(name, {"fingerprint": mark, "parts": json.loads(json.dumps(parts, default=str)), "seconds": round(spent, 1), **notes})
         self.say(f"{name}: done in {spent:.0f} s")
-        return mark
+        return _with_broken(mark, notes)
 
     def _make_room(self, name: str, mark: str, parts: dict[str, Any]) -> None:
         """Sets outputs of another fingerprint aside, and takes back those of this one if they are there."""

@@ -25,7 +25,7 @@ from usbrec.pipeline import Run, fingerprint
 from usbrec.roles import Judge, JudgeFor, Reply
 from usbrec.roles.llm import asked
 from usbrec.roles.settings import JudgeSettings
-from usbrec.rowmap import FATAL, map_rows
+from usbrec.rowmap import FATAL, map_rows, tally
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Outcome, Score
 
@@ -158,20 +158,24 @@ async def _rescore_arm(arm: str, rows: Sequence[Outcome], work: Rescoring, run: 
     async def stage(folder: Path) -> dict[str, Any]:
         done = await map_rows(
             rows, work, path=folder / "outcomes.jsonl", kind=Outcome, key=lambda o: o.key, row_key=lambda o: o.key, failed=work.failed,
-            is_failed=lambda o: any(turn.scores[-1].reason.startswith(FAILED) for turn in o.turns), label=f"rescore {arm}",
+            is_failed=_is_broken, label=f"rescore {arm}",
             limit=engine.concurrency if engine else 8, gauge=assembly.engines.gauge(),
         )  # fmt: skip
         scores = [turn.scores[-1] for outcome in done for turn in outcome.turns]
         if scores and all(score.reason.startswith(FAILED) for score in scores):
             raise UsbrecError(f"every verdict failed; the first one: {scores[0].reason.removeprefix(FAILED)}", where=f"rescore {arm}")
-        return {"rows": len(done), "unscored": sum(not score.scored for score in scores)}
+        return tally(len(done), (row.key for row in done if _is_broken(row))) | {"unscored": sum(not score.scored for score in scores)}
 
     parts = {
         "of": fingerprint([row.model_dump(mode="json") for row in rows]), "judge": judge.model_dump(mode="json"),
         "engine": engine.identity() if engine else None, "seed": work.seed,
         "asked": asked([judge]),
     }  # fmt: skip
-    return await run.stage(f"evaluate/{arm}", parts, stage, label=f"{len(rows)} rows by {work.label}")
+    return await run.stage(f"evaluate/{arm}", parts, stage, label=f"{len(rows)} rows by {work.label}", retry=True)
+
+
+def _is_broken(row: Outcome) -> bool:
+    return any(turn.scores[-1].reason.startswith(FAILED) for turn in row.turns)
 
 
 def _recipe(recipe: Recipe, judge: JudgeSettings, engine: EngineConfig | None) -> Recipe:

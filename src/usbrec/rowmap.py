@@ -2,16 +2,17 @@
 
 Every finished row is on disk before the next is counted; a run that is killed and started again does only what is missing.  Work is
 bounded (`limit` rows at once) and never waits for a slow neighbour.  A row that fails *is* a row: `failed` makes it from the error, and it
-is tried again by the next run.  A fault that will hit every row (engine gone, disk full) stops the map with that error.
+is tried again by the next run (of a finished stage by what `tally` notes).  A fault that will hit every row (engine gone, disk full)
+stops the map with that error.
 At the end the file is rewritten in the order of the input, so that an interrupted run leaves the same bytes as an undisturbed one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -54,6 +55,12 @@ async def map_rows(
     rows = [done[key(source)] for source in sources]
     jsonl.rewrite(path, rows)
     return rows
+
+
+def tally(rows: int, broken: Iterable[str]) -> dict[str, Any]:
+    """A finished stage's notes: how many rows, and the keys of those that failed, which the next run tries again (`pipeline.Run.stage`)."""
+    keys = sorted(broken)
+    return {"rows": rows, "failed": len(keys), "broken": keys}
 
 
 def _finished(path: Path, kind: type[Row]) -> list[Row]:

@@ -24,7 +24,7 @@ from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
 from usbrec.roles.llm import asked, recommender_messages
 from usbrec.roles.settings import JudgeSettings, SeekerSettings
-from usbrec.rowmap import map_rows
+from usbrec.rowmap import map_rows, tally
 from usbrec.rows import imitation_rows, sample_rows
 from usbrec.seeds import rng_of
 from usbrec.systems import System
@@ -276,7 +276,7 @@ class Loop:
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
             parts |= {"inner": inner} if (inner := self._inner_engines()) else {}
-        return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}")
+        return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}", retry=True)
 
     async def _ranking(self, name: str, examples: Sequence[Example], assembly: Assembly, done: Mapping[str, str]) -> str:
         """An arm's rankings, at every turn of its own conversations; or those of a ranker without a model, for the dialogues as given."""
@@ -298,12 +298,12 @@ class Loop:
                 failed=ranking.failed, is_failed=lambda row: bool(row.error), label=f"rankings, {name}",
                 limit=recipe.engines.policy.concurrency, gauge=assembly.engines.gauge(),
             )  # fmt: skip
-            return {"rows": len(found), "failed": sum(bool(row.error) for row in found)}
+            return tally(len(found), (row.key for row in found if row.error))
 
         keys = [example.key for example in chosen]
         parts = {"arm": done.get(name), "rankings": settings.model_dump(mode="json"), "rows": keys, "seed": recipe.seed,
                  "prepare": self.run.manifest["stages"]["prepare"]["fingerprint"], "affinity": self._affinity()}  # fmt: skip
-        return await self.run.stage(f"rankings/{name}", parts, work, label=f"{len(chosen)} rows")
+        return await self.run.stage(f"rankings/{name}", parts, work, label=f"{len(chosen)} rows", retry=True)
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
         if self.system and arm == self.system.arm:

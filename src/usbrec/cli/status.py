@@ -43,7 +43,7 @@ def stages_of(folder: Path) -> list[dict[str, Any]]:
             continue
         entry = finished.get(name, {})
         counted = next((mark.parent / f for f in ("outcomes.jsonl", "candidates.jsonl") if (mark.parent / f).exists()), None)
-        notes = "; ".join(f"{k}: {v}" for k, v in entry.items() if k not in ("fingerprint", "parts", "seconds"))
+        notes = "; ".join(f"{k}: {v}" for k, v in entry.items() if k not in ("fingerprint", "parts", "seconds") and v != [])
         found.append({
             "stage": name, "state": "finished" if entry else "begun", "seconds": entry.get("seconds", ""),
             "rows": _lines(counted) if counted else "", "notes": notes,

@@ -20,7 +20,7 @@ from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
 from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
-from usbrec.rowmap import map_rows
+from usbrec.rowmap import map_rows, tally
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Example, Outcome, Turn
 
@@ -144,4 +144,4 @@ async def play_rows(
     failed = [row for row in rows if row.error]
     if len(failed) == len(rows):
         raise UsbrecError(f"every row failed; the first one: {failed[0].error}", where=label)
-    return {"rows": len(rows), "failed": len(failed)}
+    return tally(len(rows), (row.key for row in failed))
