@@ -39,7 +39,8 @@ class OpenVINOSettings(Frozen):
     """How the embedded engine computes."""
 
     precision: Precision = "fast"
-    """`fast`: dynamic 8-bit activations; `bf16`: no such rounding; `exact`: float32 throughout (docs/log.md gives the differences)."""
+    """`fast`: dynamic 8-bit activations; `bf16`: no such rounding; `exact`: float32 throughout, and nothing that other company changes
+    (`usbrec.engines.openvino_exact`; docs/log.md gives the differences)."""
     weights: Literal["q8_0", "as-is"] = "q8_0"
     """`q8_0`: tensor types that OpenVINO does not read faithfully are rewritten once (`usbrec.engines.rendition`)."""
     cache_gb: int = Field(default=2, ge=1)
