@@ -86,14 +86,13 @@ class Worker:
         except Exception as fault:
             self.fail(line["id"], fault)
             return
-        leader = self.leader(job)
         self.jobs[line["id"]] = job
         if self.room:
             self.admit(self.room)
-        elif leader is None:
-            self.begin(job)
-        else:
+        elif leader := self.leader(job):
             self.held.append((job, leader))
+        else:
+            self.begin(job)
 
     def job(self, line: Line) -> Job:
         """The request as a job, its prompt in tokens.
@@ -113,8 +112,6 @@ class Worker:
 
     def leader(self, job: Job) -> Job | None:
         """A job whose prompt is being read and begins as this one's does, for at least `SHARED` of its length."""
-        if self.room:
-            return None
         share = round(len(job.prompt) * SHARED)
         begin = job.prompt[:share]
         return next((other for other in self.jobs.values() if other.running and not other.read and other.prompt[:share] == begin), None)
