@@ -123,7 +123,8 @@ async def _train(run: Run, recipe: Recipe) -> None:
 
 
 @pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
+def folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("USBREC_CACHE", str(tmp_path / "cache"))
     return shutil.copytree(finished, tmp_path / "run")
 
 
@@ -131,7 +132,9 @@ def served(server: Speaker) -> Callable[[Path, Path], EngineConfig]:
     """Instead of a merge: the server speaks for the adapter; a file stands for the merged model."""
 
     def engine_of(adapter: Path, folder: Path) -> EngineConfig:
-        jsonl.write_text(folder / "model.gguf", "merged")
+        model = folder / "model.gguf"
+        jsonl.write_text(model, "merged")
+        (models.cache() / "dequantised" / models.sha256_of(model)[:32]).mkdir(parents=True)  # as a policy of kind transformers would
         name = (adapter / "adapter_model.safetensors").read_text(encoding="utf-8")
         return EngineConfig(kind="openai", model=name, base_url=server.url, retries=0)
 
@@ -154,8 +157,8 @@ def changed(folder: Path, **sections: dict[str, Any]) -> Recipe:
 
 
 def merged(folder: Path) -> list[Path]:
-    """Merged models, whole or half, that were left lying about."""
-    return list(folder.glob("checkpoints/*/*model.gguf*"))
+    """Merged models, whole or half, that were left lying about, in the cache too."""
+    return [*folder.glob("checkpoints/*/*model.gguf*"), *(models.cache() / "dequantised").glob("*")]
 
 
 def kept(said: list[str]) -> set[str]:
@@ -414,6 +417,6 @@ def test_a_tiny_model_is_trained_and_its_checkpoints_judged(
 
     assert replies("checkpoints/step-2") == replies("evaluate/rl")
     assert len({tuple(replies(f"checkpoints/step-{step}")) for step in (0, 1, 2)}) == 3
-    assert merged(out) == []
+    assert merged(out) == [models.cache() / "dequantised" / models.sha256_of(tmp_path / "base.gguf")[:32]]  # of the base model alone
     command.checkpoints(out, ["grounded:vote"], rows=4)
     assert capsys.readouterr().err.count("unchanged, kept") == len(REFERENCES) + 3

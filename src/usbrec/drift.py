@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usbrec import jsonl, models, prompts
+from usbrec import jsonl, models, prompts, weights
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
@@ -199,6 +199,8 @@ class _Arms:
 
 
 def _remove_merged(folder: Path) -> None:
-    """Merged models, whole or left half written by a kill: they are as large as the base model, and the adapter is kept."""
+    """Merged models, whole or left half written by a kill, and what the cache has of them: they are as large as the base model, and the
+    adapter is kept."""
     for file in folder.glob("*model.gguf*"):
+        weights.forget(file)
         file.unlink()

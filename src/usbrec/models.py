@@ -291,6 +291,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def forget_digest(path: Path) -> None:
+    """Of a file that is about to be removed."""
+    _note_of(path).unlink(missing_ok=True)
+
+
 def _note_digest(path: Path, digest: str) -> None:
     if path.stat().st_size < _CHUNK:
         return

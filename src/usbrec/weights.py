@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ def folder_of(source: ModelSource) -> Path:
         if not folder.exists():
             made.rename(folder)
     return folder
+
+
+def forget(gguf: Path) -> None:
+    """Removes what the cache keeps of a file that is about to be removed itself: as bf16 it is twice as large as in 8 bits."""
+    shutil.rmtree(models.cache() / "dequantised" / models.sha256_of(gguf)[:32], ignore_errors=True)
+    models.forget_digest(gguf)
 
 
 def dequantise(gguf: Path, out: Path) -> None:

@@ -29,7 +29,7 @@ from usbrec.engines.transformers import TransformersEngine, TransformersSettings
 from usbrec.engines.transformers_batch import Batch, Job, Row, draw, lots  # noqa: E402
 from usbrec.errors import ConfigError, EngineError, ModelError, Unsupported  # noqa: E402
 from usbrec.training import merge_safetensors  # noqa: E402
-from usbrec.weights import folder_of  # noqa: E402
+from usbrec.weights import folder_of, forget  # noqa: E402
 
 PROMPTS = [chat("hello i want a film " * size) for size in (1, 7, 2, 5, 3, 9)]
 GREEDY = Sampling(max_tokens=16)
@@ -260,6 +260,8 @@ async def test_a_gguf_file_is_dequantised_once(tmp_path: Path, monkeypatch: pyte
     again = Reference(weights.parent).network.state_dict()
     assert all(torch.equal(again[name], value.bfloat16().float()) for name, value in model.state_dict().items())
     await engine.close()
+    forget(files.path)  # type: ignore[arg-type]
+    assert not list((models.cache() / "dequantised").iterdir()) and models.resolve(files.path).digest == files.digest
 
 
 async def test_connect_makes_one_and_the_name_is_its_identity(tiny: Path) -> None:
