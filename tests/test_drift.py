@@ -24,7 +24,7 @@ from usbrec.drift import RESULT, SCALED, Drift
 from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, DataError, ModelError, UsbrecError
 from usbrec.evaluation import report
-from usbrec.evaluation.divergence import Divergence, curves
+from usbrec.evaluation.divergence import Divergence, curves, sheet
 from usbrec.pipeline import Run
 from usbrec.stages import Loop
 from usbrec.types import Outcome
@@ -252,17 +252,29 @@ async def test_the_training_judge_keeps_its_own_settings(folder: Path, server: S
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["stages"]["prefer"]["parts"]["prefer"] = recipe.prefer.model_dump(mode="json")
     jsonl.write_json(folder / "manifest.json", manifest)
-    found = await judged(folder, server, recipe=recipe, rows=4)
+    found = await judged(folder, server, recipe=recipe)
     assert found.trained_on == "llm:vote@judge"
     (row, *_) = jsonl.read(folder / "checkpoints" / "step-4" / "outcomes.jsonl", Outcome)
     assert row.turns[0].scores[0].votes == (2, 2, 2)
 
 
 async def test_a_judge_without_a_scale_is_told_before_any_checkpoint_speaks(folder: Path, server: Speaker) -> None:
-    with pytest.raises(DataError, match="judge 'llm:choose@judge-of-all' puts the ceiling no higher than the floor") as caught:
-        await judged(folder, server, "catalogue", "llm:choose@judge-of-all")
-    assert "leave this judge out" in caught.value.fix
+    with pytest.raises(DataError, match=r"judge 'llm:choose@judge-of-all' puts the ceiling .* no higher than the floor") as caught:
+        await judged(folder, server, "llm:choose@judge-of-all")
+    assert "name another judge" in caught.value.fix
     assert not any(server.asked(name) for name in SAID) and not (folder / RESULT).exists()
+
+
+async def test_a_judge_without_a_scale_is_silent_beside_one_that_has_one(folder: Path, server: Speaker) -> None:
+    found = await judged(folder, server, "catalogue", "llm:choose@judge-of-all")
+    assert list(found.first) == ["catalogue"] == list({gap.judge: 0 for gap in found.gaps})
+    assert list(found.silent) == ["llm:choose@judge-of-all"] and "no higher than the floor" in found.silent["llm:choose@judge-of-all"]
+    assert "llm:choose@judge-of-all gives no verdict: it puts the ceiling" in sheet(found).note
+    (row, *_) = jsonl.read(folder / "checkpoints" / "step-4" / "outcomes.jsonl", Outcome)
+    assert [score.judge for score in row.turns[0].scores] == ["llm", "catalogue"]
+    said = list[str]()
+    assert await judged(folder, server, "catalogue", "llm:choose@judge-of-all", said=said) == found
+    assert kept(said) == REFERENCES | STEPS
 
 
 async def test_rows_that_break_off_are_counted(folder: Path, server: Speaker) -> None:
@@ -394,7 +406,7 @@ def test_a_tiny_model_is_trained_and_its_checkpoints_judged(
     pytest.importorskip("peft", reason="needs usbrec[train]")
     training = {"lora_rank": 4, "batch_size": 2, "max_steps": 2, "max_length": 2048, "precision": "fp32", "check_every": 0}
     recipe = Recipe.model_validate({
-        "name": "tiny", "data": {"kind": "demo", "valid_rows": 4}, "recommender": {"max_tokens": 12, "history": 2},
+        "name": "tiny", "data": {"kind": "demo", "valid_rows": 12}, "recommender": {"max_tokens": 12, "history": 2},
         "engines": {
             "policy": {"kind": "transformers", "model": str(tiny_gguf(tmp_path / "base.gguf")), "device": "cpu", "dtype": "fp32"},
             "judge": {"kind": "scripted", "model": "fake", "replies": ["1"]},
@@ -407,7 +419,7 @@ def test_a_tiny_model_is_trained_and_its_checkpoints_judged(
     with pipeline.opened(out, lambda _: None) as run:
         asyncio.run(Loop(run=run, recipe=recipe, data_dir=None).through("report"))
     capsys.readouterr()
-    command.checkpoints(out, ["grounded:vote"], rows=4)
+    command.checkpoints(out, ["grounded:vote"], rows=12)
     told = capsys.readouterr()
     assert "| grounded:vote@fake | 1 |" in told.out and "| grounded:vote@fake | 2 |" in told.out
     assert "report: " in told.err and "No divergence from grounded:vote@fake" in (out / "report" / "report.md").read_text(encoding="utf-8")
@@ -418,5 +430,5 @@ def test_a_tiny_model_is_trained_and_its_checkpoints_judged(
     assert replies("checkpoints/step-2") == replies("evaluate/rl")
     assert len({tuple(replies(f"checkpoints/step-{step}")) for step in (0, 1, 2)}) == 3
     assert merged(out) == [models.cache() / "dequantised" / models.sha256_of(tmp_path / "base.gguf")[:32]]  # of the base model alone
-    command.checkpoints(out, ["grounded:vote"], rows=4)
+    command.checkpoints(out, ["grounded:vote"], rows=12)
     assert capsys.readouterr().err.count("unchanged, kept") == len(REFERENCES) + 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from usbrec.engines import EngineConfig
 from usbrec.engines.transformers_model import adapter_digest
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.compare import kind_of
-from usbrec.evaluation.divergence import Divergence, check_scales, checkpoint_of, divergence, scales_of
+from usbrec.evaluation.divergence import Divergence, checkpoint_of, divergence, scales_of, usable
 from usbrec.evaluation.ieval import Evaluation, play_rows
 from usbrec.jsonl import differences
 from usbrec.pipeline import Run
@@ -65,10 +65,11 @@ class Drift:
             raise DataError(f"no row of {self.split} has a whole human reply, so there is no ceiling", fix="choose another --split")
         async with Engines(ledger=self.run.folder / "ledger.sqlite") as judging:  # started once for all arms
             arms = _Arms(self, judges, Assembly(self.recipe, world, judging), examples)
-            scales = scales_of({arm: await arms.play(arm, None) for arm in SCALED}, list(judges))
-            check_scales(scales, list(judges))
-            found = [checkpoint_of(step, await arms.play(f"step-{step}", adapter), list(judges)) for step, adapter in adapters.items()]
-        told = divergence(found, scales, trained_on=next(iter(judges)), split=self.split, seed=self.recipe.seed)
+            scales = scales_of({arm: await arms.play(arm, None) for arm in SCALED}, list(judges), seed=self.recipe.seed)
+            able = usable(scales, list(judges))
+            arms = replace(arms, judges={judge: judges[judge] for judge in able})
+            found = [checkpoint_of(step, await arms.play(f"step-{step}", adapter), able) for step, adapter in adapters.items()]
+        told = divergence(found, scales, trained_on=able[0], split=self.split, seed=self.recipe.seed)
         jsonl.write_json(self.run.folder / RESULT, told.model_dump(mode="json"))
         return told
 

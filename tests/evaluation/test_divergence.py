@@ -10,6 +10,7 @@ from usbrec.errors import DataError
 from usbrec.evaluation.divergence import Checkpoint, Divergence, Scale, checkpoint_of, curves, divergence, scales_of, sentence, sheet
 
 SCALES = {"catalogue": Scale(floor=0.0, ceiling=2.0), "llm": Scale(floor=1.0, ceiling=1.5)}
+NARROW = Scale(floor=1.0, ceiling=1.1, low=-0.1)
 KEYS = ("a:1", "a:2", "b:1", "c:1")
 
 
@@ -128,6 +129,22 @@ def test_checkpoints_and_scales_are_read_from_outcomes() -> None:
     assert scales_of({"rl": rows}, ["catalogue"]) == {}
 
 
+@pytest.mark.parametrize(("better", "shown"), [(20, True), (1, False)])
+def test_a_scale_that_is_not_shown_is_of_no_use(better: int, shown: bool) -> None:
+    """The human's reply has a higher grade in `better` of 20 dialogues, else the same."""
+    floor = [row(f"d{n}:1", turn(1)) for n in range(20)]
+    ceiling = [row(f"d{n}:1", turn(2 if n < better else 1)) for n in range(20)]
+    arms = {"floor:question": [row(f"d{n}:1", turn(0)) for n in range(20)], "floor:repeat": floor, "ceiling:human": ceiling}
+    scale = scales_of(arms, ["catalogue"])["catalogue"]
+    assert (scale.floor, scale.ceiling) == (1.0, pytest.approx(1 + better / 20)) and scale.low is not None
+    assert (scale.low > 0) == shown == (not scale.fault)
+    start, now = at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)
+    scales = {**SCALES, "other": scale}
+    pair = [Checkpoint(step=c.step, scores=c.scores | {"other": c.scores["llm"]}) for c in (start, now)]
+    found = divergence(pair, scales, trained_on="catalogue")
+    assert list(found.first) == (["llm", "other"] if shown else ["llm"]) and bool(found.silent) != shown
+
+
 @pytest.mark.parametrize(
     ("checkpoints", "scales", "trained_on", "what"),
     [
@@ -138,6 +155,7 @@ def test_checkpoints_and_scales_are_read_from_outcomes() -> None:
         ([at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)], SCALES, "gpt", "'gpt' and another judge are needed"),
         ([at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)], {"llm": SCALES["llm"]}, "llm", "'catalogue' has no floor"),
         ([at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)], {**SCALES, "llm": Scale(floor=1, ceiling=1)}, "llm", "no higher than"),
+        ([at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)], {**SCALES, "llm": NARROW}, "catalogue", "'llm' is not shown"),
     ],
 )
 def test_what_cannot_be_compared_is_an_error_with_its_remedy(

@@ -9,12 +9,15 @@ Judges use their scales differently, so each gain over step 0 is divided by that
 from the floor to the human's reply.  The *gap* is the training judge's gain less another's, row by row on the same rows, with a bootstrap
 interval over dialogues.  It is a *divergence* where the whole interval lies above a threshold.  The interval is that of the rows: the
 scales are taken as known.  It is not corrected for the number of checkpoints and judges; the threshold above 0 leaves some room for that.
+A judge that is not shown to put the human's reply above its floors is *silent*: it has no scale to measure a gain by, and gives no verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from usbrec.errors import DataError
 from usbrec.evaluation.compare import CEILING, kind_of
@@ -38,10 +41,21 @@ class Scale(Frozen):
 
     floor: float
     ceiling: float
+    low: float | None = None
+    """Lower 95% bound of ceiling - floor over the rows that have both; None where there is none."""
 
     @property
     def span(self) -> float:
         return self.ceiling - self.floor
+
+    @property
+    def fault(self) -> str:
+        """Why gains cannot be measured by it; empty where they can."""
+        if self.span <= 0:
+            return f"puts the ceiling ({number(self.ceiling)}) no higher than the floor ({number(self.floor)})"
+        if self.low is not None and self.low <= 0:
+            return f"is not shown to put the ceiling ({number(self.ceiling)}) above the floor ({number(self.floor)})"
+        return ""
 
 
 class Checkpoint(Frozen):
@@ -89,6 +103,8 @@ class Divergence(Frozen):
     """Other judge -> the first checkpoint that diverges from it; None where none does."""
     split: str = ""
     """The split that the rows come from; empty where nobody said."""
+    silent: dict[str, str] = Field(default_factory=dict)
+    """Judges without a usable scale -> why; they have no gaps."""
 
 
 def divergence(
@@ -99,22 +115,24 @@ def divergence(
 
     Args:
         checkpoints: in any order, one of them of step 0; all with the same judges.
-        scales: one a judge (`scales_of`).
+        scales: one a judge (`scales_of`); a judge whose scale is of no use is silent.
         trained_on: the judge whose scores made the preference pairs.
         threshold: smallest gap worth a warning, in spans.
         split: where the rows come from, for the record.
         seed: of the bootstrap.
 
     Raises:
-        DataError: no step 0 or no later one, a step twice, differing judges, no other judge, or a judge without a scale above 0.
+        DataError: no step 0 or no later one, a step twice, differing judges, no other judge, or no usable scale of the training judge or of
+            any other.
     """
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
     judges = _check(ordered, scales, trained_on)
+    silent = {judge: scale.fault for judge, scale in scales.items() if scale.fault}
     start, *later = ordered
     gaps = tuple(_gap(start, now, judge, judges, scales, threshold, seed) for judge in judges[1:] for now in later)
     first = {judge: next((gap.step for gap in gaps if gap.judge == judge and gap.diverges), None) for judge in judges[1:]}
     own = {judge: scales[judge] for judge in judges}
-    return Divergence(trained_on=trained_on, threshold=threshold, scales=own, gaps=gaps, first=first, split=split)
+    return Divergence(trained_on=trained_on, threshold=threshold, scales=own, gaps=gaps, first=first, split=split, silent=silent)
 
 
 def checkpoint_of(step: int, outcomes: Sequence[Outcome], judges: Sequence[str]) -> Checkpoint:
@@ -126,29 +144,36 @@ def checkpoint_of(step: int, outcomes: Sequence[Outcome], judges: Sequence[str])
     return Checkpoint(step=step, scores=scores, unscored=sum(outcome.key not in scored for outcome in outcomes))
 
 
-def scales_of(arms: Mapping[str, Sequence[Outcome]], judges: Sequence[str]) -> dict[str, Scale]:
+def scales_of(arms: Mapping[str, Sequence[Outcome]], judges: Sequence[str], *, seed: int = 0) -> dict[str, Scale]:
     """Each judge's mean for its highest floor and for the human's reply; judges without a score for either are left out."""
     scales = {}
     for judge in judges:
-        means = {arm: sum(rows.values()) / len(rows) for arm in arms if (rows := checkpoint_of(0, arms[arm], judges).scores[judge])}
-        floors = [mean for arm, mean in means.items() if kind_of(arm) == "floor"]
+        scores = {arm: rows for arm in arms if (rows := checkpoint_of(0, arms[arm], judges).scores[judge])}
+        means = {arm: sum(rows.values()) / len(rows) for arm, rows in scores.items()}
+        floors = [arm for arm in means if kind_of(arm) == "floor"]
         if floors and CEILING in means:
-            scales[judge] = Scale(floor=max(floors), ceiling=means[CEILING])
+            highest = max(floors, key=lambda arm: means[arm])
+            paired = paired_difference(
+                scores[CEILING], scores[highest], seed_of(seed, "scale", judge), cluster=dialogue_of, limits=(0.0, HIGHEST)
+            )
+            scales[judge] = Scale(floor=means[highest], ceiling=means[CEILING], low=paired.low)
     return scales
 
 
-def check_scales(scales: Mapping[str, Scale], judges: Sequence[str]) -> None:
-    """Has every judge a scale, its ceiling above its floor?
+def usable(scales: Mapping[str, Scale], judges: Sequence[str]) -> list[str]:
+    """The judges whose gains can be measured, the first of `judges`, which is the training one, among them.
 
     Raises:
-        DataError: the first that has none.
+        DataError: the training judge is not, or no other is.
     """
-    for judge in judges:
-        if judge not in scales or scales[judge].span <= 0:
-            why = "has no floor and ceiling" if judge not in scales else "puts the ceiling no higher than the floor"
-            raise DataError(
-                f"judge '{judge}' {why}: its gains have no scale", fix="score floors and ceiling on more rows, or leave this judge out"
-            )
+    faults = {judge: scales[judge].fault if judge in scales else "has no floor and ceiling" for judge in judges}
+    found = [judge for judge in judges if not faults[judge]]
+    if found[:1] != [judges[0]] or len(found) < 2:
+        judge = judges[0] if faults[judges[0]] else next(judge for judge in judges if faults[judge])
+        raise DataError(
+            f"judge '{judge}' {faults[judge]}: its gains have no scale", fix="score floors and ceiling on more rows, or name another judge"
+        )
+    return found
 
 
 def sentence(found: Divergence, judge: str) -> str:
@@ -174,7 +199,8 @@ def sheet(found: Divergence) -> Sheet:
         for gap in found.gaps
     ]  # fmt: skip
     scales = "; ".join(f"{judge} {number(scale.floor)} to {number(scale.ceiling)}" for judge, scale in found.scales.items())
-    verdicts = " ".join(sentence(found, judge) for judge in found.first)
+    silent = [f"{judge} gives no verdict: it {why}." for judge, why in found.silent.items()]
+    verdicts = " ".join([*(sentence(found, judge) for judge in found.first), *silent])
     rows_of = f" on rows of {found.split}" if found.split else ""
     return Sheet(
         title=f"Judges over training, trained on: {found.trained_on}",
@@ -227,9 +253,8 @@ def _check(ordered: Sequence[Checkpoint], scales: Mapping[str, Scale], trained_o
         raise DataError(f"a step is there twice: {', '.join(map(str, steps))}", fix="give every checkpoint once")
     judges = list(ordered[0].scores)
     for checkpoint in ordered:
-        if set(checkpoint.scores) != set(judges):
+        if checkpoint.scores.keys() != ordered[0].scores.keys():
             raise DataError("its judges differ from those of step 0", where=f"step {checkpoint.step}", fix="score it with the same judges")
     if trained_on not in judges or len(judges) < 2:
         raise DataError(f"'{trained_on}' and another judge are needed; there are: {', '.join(judges)}", fix="score with both")
-    check_scales(scales, judges)
-    return [trained_on, *(judge for judge in judges if judge != trained_on)]
+    return usable(scales, [trained_on, *(judge for judge in judges if judge != trained_on)])
