@@ -33,8 +33,8 @@ class EngineConfig(Frozen):
     """Most replies computed at once: of `transformers` (null: 64) and of the embedded engine (null: 256)."""
     precision: Literal["fast", "bf16", "exact"] = "fast"
     """Of the embedded engine.  `fast`: a reply may change with what else is in the batch; `exact`: float32, and a reply depends on its
-    prompt and seed alone, to the last bit.  It takes about 1.8 times as long for one reply to a prompt, 4.4 times for four, since
-    each reads the prompt anew."""
+    prompt and seed alone, to the last bit.  It takes about twice as long for one reply to a prompt, five times as long for four,
+    since each reads the prompt anew."""
     weights: Literal["q8_0", "as-is"] = "q8_0"
     """Of the embedded engine.  `q8_0`: 4-bit GGUF types that OpenVINO would round coarsely are first turned into 8-bit ones, once."""
     cache_gb: int = Field(default=2, ge=1)
