@@ -84,12 +84,14 @@ class Run:
         mark = fingerprint(parts)
         folder = self.folder / name
         known = self.manifest["stages"].get(name)
-        if known and known["fingerprint"] == mark and folder.exists() and not (retry and known.get("broken")):
-            self.say(f"{name}: unchanged, kept ({known['seconds']:.0f} s saved)")
-            return _with_broken(mark, known)
+        told = label or "running"
+        if known and known["fingerprint"] == mark and folder.exists():
+            if not (retry and known.get("broken")):
+                self.say(f"{name}: unchanged, kept ({known['seconds']:.0f} s saved)")
+                return _with_broken(mark, known)
+            told += f", the {len(known['broken'])} that failed again"
         self._make_room(name, mark, parts)
-        again = len(known.get("broken", ())) if known and known["fingerprint"] == mark else 0
-        self.say(f"{name}: {label or 'running'}" + (f", the {again} that failed again" if again else ""))
+        self.say(f"{name}: {told}")
         began = time.monotonic()
         notes = await work(folder) or {}
         spent = time.monotonic() - began

@@ -44,11 +44,6 @@ class Company:
         if self._handle is None or self._handle.get_status() != self._ov.GenerationStatus.RUNNING:
             self._handle = self._pipe.add_request(0, self._ids, self._config)
 
-    def hear(self) -> None:
-        """After a step: what it said is of no use."""
-        while self._handle.can_read():
-            self._handle.read()
-
     def go(self) -> None:
         """Nothing is left to do."""
         if self._handle is not None:
@@ -57,12 +52,12 @@ class Company:
 
 
 class Room:
-    """What may be added to a batch."""
+    """What may be added to a batch beside the company."""
 
     def __init__(self, company: Company, pipe: Any, *, samples: int, tokens: int) -> None:
+        self.company = company
         company.keep()
         pipe.step()
-        company.hear()
         self.blocks: int = round(100 / pipe.get_metrics().cache_usage) - 1
         """Of the attention cache, the company's own left out."""
         company.go()

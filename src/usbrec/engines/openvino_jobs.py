@@ -40,10 +40,15 @@ class Job:
     read: bool = False
     """Its prompt lies in the prefix cache: a first token came."""
 
+    @property
+    def length(self) -> int:
+        """Of the prompt, in tokens."""
+        return int(self.ids.shape[1])
 
-def most_of(line: Line) -> int:
-    """Tokens that a reply to this request may have."""
-    return int(line["max_tokens"]) if line["op"] == "chat" else 1
+    @property
+    def most(self) -> int:
+        """Tokens that a reply may have."""
+        return int(self.line["max_tokens"]) if self.line["op"] == "chat" else 1
 
 
 def small(tokens: int) -> str:

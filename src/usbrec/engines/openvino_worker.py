@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from usbrec.engines.openvino_exact import Company, Room
-from usbrec.engines.openvino_jobs import Job, Line, Sample, context_of, most_of, reason_of, small
+from usbrec.engines.openvino_jobs import Job, Line, Sample, context_of, reason_of, small
 from usbrec.engines.rendition import rendition
 from usbrec.engines.stops import cut, settled
 
@@ -65,10 +65,9 @@ class Worker:
         self.pipe = ov.ContinuousBatchingPipeline(str(path), scheduler, "CPU", start["properties"])
         self.tokenizer = self.pipe.get_tokenizer()
         self.jobs: dict[int, Job] = {}
-        self.company = Company(ov, self.pipe) if start["exact"] else None
-        self.room = None
-        if self.company:
-            self.room = Room(self.company, self.pipe, samples=start["max_batch"], tokens=start["max_batched_tokens"])
+        self.room: Room | None = None
+        if start["exact"]:
+            self.room = Room(Company(ov, self.pipe), self.pipe, samples=start["max_batch"], tokens=start["max_batched_tokens"])
         self.leaving: list[Sample] = []
         """Cancelled, and in the batch until its next step."""
         self.held: list[tuple[Job, Job]] = []
@@ -102,13 +101,13 @@ class Worker:
         """
         text: str = self.tokenizer.apply_chat_template(line["messages"], add_generation_prompt=True)
         ids = self.tokenizer.encode(text, add_special_tokens=False).input_ids
-        length, most = int(ids.shape[1]), most_of(line)
-        if self.context and length + most > self.context:
-            raise ValueError(f"the prompt has {length} tokens and the reply may have {most}: more than the model's {self.context}")
-        if self.room and not self.room.ever(length, most):
-            raise ValueError(small(length))
         count = len(line["seeds"] if line["op"] == "chat" else line["options"])
-        return Job(line, text, ids, waiting=list(range(count)))
+        job = Job(line, text, ids, waiting=list(range(count)))
+        if self.context and job.length + job.most > self.context:
+            raise ValueError(f"the prompt has {job.length} tokens and the reply may have {job.most}: more than the model's {self.context}")
+        if self.room and not self.room.ever(job.length, job.most):
+            raise ValueError(small(job.length))
+        return job
 
     def leader(self, job: Job) -> Job | None:
         """A job whose prompt is being read and begins as this one's does, for at least `SHARED` of its length."""
@@ -139,7 +138,7 @@ class Worker:
         for job in [job for job in self.jobs.values() if job.waiting]:
             while job.waiting and job.line["id"] in self.jobs:
                 running = [sample for other in self.jobs.values() for sample in other.running.values()]
-                if not room.now(int(job.ids.shape[1]), most_of(job.line), running + self.leaving):
+                if not room.now(job.length, job.most, running + self.leaving):
                     return
                 self.begin(job)
 
@@ -151,7 +150,7 @@ class Worker:
     def add(self, job: Job, index: int) -> None:
         config = self.sampled(job.line, index) if job.line["op"] == "chat" else self.scored(job.line["options"][index])
         handle = self.pipe.add_request(self.number(), job.ids, config)
-        job.running[index] = Sample(handle, int(job.ids.shape[1]), config.max_new_tokens, tuple(job.line.get("stop", ())))
+        job.running[index] = Sample(handle, job.length, job.most, tuple(job.line.get("stop", ())))
 
     def number(self) -> int:
         """Of the next request; 0 is the company's."""
@@ -198,22 +197,20 @@ class Worker:
                 self.fail(job.line["id"], fault)
         if self.room:
             self.admit(self.room)
+            if not self.jobs:
+                self.room.company.go()
         elif self.held:
             self.release()
-        if self.company and not self.jobs:
-            self.company.go()
         if time.monotonic() - self.spoke > 1:
             self.say({"alive": True})
 
     def advance(self) -> None:
         """One token more for all who read or write."""
-        if self.company and self.jobs:
-            self.company.keep()
+        if self.room and self.jobs:
+            self.room.company.keep()
         if self.pipe.has_non_finished_requests():
             self.pipe.step()
         self.leaving = []
-        if self.company and self.jobs:
-            self.company.hear()
 
     def collect(self, job: Job) -> None:
         finished = []

@@ -168,8 +168,8 @@ def usable(scales: Mapping[str, Scale], judges: Sequence[str]) -> list[str]:
     """
     faults = {judge: scales[judge].fault if judge in scales else "has no floor and ceiling" for judge in judges}
     found = [judge for judge in judges if not faults[judge]]
-    if found[:1] != [judges[0]] or len(found) < 2:
-        judge = judges[0] if faults[judges[0]] else next(judge for judge in judges if faults[judge])
+    if faults[judges[0]] or len(found) < 2:
+        judge = next(judge for judge in judges if faults[judge])
         raise DataError(
             f"judge '{judge}' {faults[judge]}: its gains have no scale", fix="score floors and ceiling on more rows, or name another judge"
         )
