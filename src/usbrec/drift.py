@@ -69,7 +69,7 @@ class Drift:
             able = usable(scales, list(judges))
             arms = replace(arms, judges={judge: judges[judge] for judge in able})
             found = [checkpoint_of(step, await arms.play(f"step-{step}", adapter), able) for step, adapter in adapters.items()]
-        told = divergence(found, scales, trained_on=able[0], split=self.split, seed=self.recipe.seed)
+        told = divergence(found, scales, trained_on=able[0], split=self.split, seed=self.recipe.seed, named=list(judges))
         jsonl.write_json(self.run.folder / RESULT, told.model_dump(mode="json"))
         return told
 

@@ -145,6 +145,12 @@ def test_a_scale_that_is_not_shown_is_of_no_use(better: int, shown: bool) -> Non
     assert list(found.first) == (["llm", "other"] if shown else ["llm"]) and bool(found.silent) != shown
 
 
+def test_a_judge_that_graded_no_floor_is_named_too() -> None:
+    found = divergence([at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)], SCALES, trained_on="catalogue", named=("llm", "mute"))
+    assert list(found.first) == ["llm"] and found.silent == {"mute": "has no floor and ceiling"}
+    assert "mute gives no verdict: it has no floor and ceiling." in sheet(found).note
+
+
 @pytest.mark.parametrize(
     ("checkpoints", "scales", "trained_on", "what"),
     [

@@ -14,7 +14,7 @@ A judge that is not shown to put the human's reply above its floors is *silent*:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -109,7 +109,7 @@ class Divergence(Frozen):
 
 def divergence(
     checkpoints: Sequence[Checkpoint], scales: Mapping[str, Scale], *, trained_on: str, threshold: float = THRESHOLD, split: str = "",
-    seed: int = 0,
+    seed: int = 0, named: Sequence[str] = (),
 ) -> Divergence:  # fmt: skip
     """Every gap of the training judge to every other judge.
 
@@ -120,6 +120,7 @@ def divergence(
         threshold: smallest gap worth a warning, in spans.
         split: where the rows come from, for the record.
         seed: of the bootstrap.
+        named: judges that may be silent and so have no scores in the checkpoints.
 
     Raises:
         DataError: no step 0 or no later one, a step twice, differing judges, no other judge, or no usable scale of the training judge or of
@@ -127,7 +128,7 @@ def divergence(
     """
     ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
     judges = _check(ordered, scales, trained_on)
-    silent = {judge: scale.fault for judge, scale in scales.items() if scale.fault}
+    silent = {judge: why for judge, why in _faults(scales, dict.fromkeys([*ordered[0].scores, *named])).items() if why}
     start, *later = ordered
     gaps = tuple(_gap(start, now, judge, judges, scales, threshold, seed) for judge in judges[1:] for now in later)
     first = {judge: next((gap.step for gap in gaps if gap.judge == judge and gap.diverges), None) for judge in judges[1:]}
@@ -166,7 +167,7 @@ def usable(scales: Mapping[str, Scale], judges: Sequence[str]) -> list[str]:
     Raises:
         DataError: the training judge is not, or no other is.
     """
-    faults = {judge: scales[judge].fault if judge in scales else "has no floor and ceiling" for judge in judges}
+    faults = _faults(scales, judges)
     found = [judge for judge in judges if not faults[judge]]
     if faults[judges[0]] or len(found) < 2:
         judge = next(judge for judge in judges if faults[judge])
@@ -174,6 +175,11 @@ def usable(scales: Mapping[str, Scale], judges: Sequence[str]) -> list[str]:
             f"judge '{judge}' {faults[judge]}: its gains have no scale", fix="score floors and ceiling on more rows, or name another judge"
         )
     return found
+
+
+def _faults(scales: Mapping[str, Scale], judges: Iterable[str]) -> dict[str, str]:
+    """Judge -> why its gains cannot be measured; empty where they can."""
+    return {judge: scales[judge].fault if judge in scales else "has no floor and ceiling" for judge in judges}
 
 
 def sentence(found: Divergence, judge: str) -> str:
