@@ -6,7 +6,7 @@ TESTS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs clean
+.PHONY: demo test hostile check docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -28,6 +28,10 @@ check: $(READY)
 test: $(READY) check  ## lint, types, and the whole test suite on the real model
 	$(BIN)/usbrec model get smollm2-135m-instruct
 	$(BIN)/python -m pytest --numprocesses $(TESTS) --dist loadfile --no-loadscope-reorder
+
+hostile: $(READY)  ## every hostile case: kills, faulty endpoints, data, recipes, damaged runs (about an hour)
+	$(BIN)/usbrec model get smollm2-135m-instruct
+	PYTHONPATH=tests $(BIN)/python -m hostile --out docs/experiments/hostile/summary.json
 
 docs: $(READY)  ## write docs/cli.md and docs/recipes.md anew
 	$(BIN)/python docs/generate.py
