@@ -38,6 +38,11 @@ def tokens_of(text: str) -> int:
     return max(1, round(len(text.split()) / WORDS))
 
 
+def seconds_of(tokens: int) -> float:
+    """How long the answer takes that has so many tokens."""
+    return FIRST + EACH * (tokens - 1)
+
+
 async def application(replies: list[str]) -> Any:
     """The ASGI application."""
     from starlette.applications import Starlette
@@ -50,7 +55,7 @@ async def application(replies: list[str]) -> Any:
         texts = [text_of(asked, replies, index) for index in range(asked.get("n") or 1)]
         limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or 64
         counts = [min(tokens_of(text), limit) for text in texts]
-        await asyncio.sleep(FIRST + EACH * (max(counts) - 1))
+        await asyncio.sleep(seconds_of(max(counts)))
         choices = [
             {"index": index, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, "logprobs": _grades(asked)}
             for index, text in enumerate(texts)

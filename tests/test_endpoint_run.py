@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clock import HANG
 from loopback import Answer, Loopback
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -39,7 +40,7 @@ def usbrec(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "usbrec", *arguments],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANG,
         env={**_environment(), "USBREC_BASE_URL": url},
     )
 

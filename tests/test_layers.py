@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import time
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+from clock import HANG
 
 PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 
@@ -89,20 +90,22 @@ def test_the_core_imports_without_torch() -> None:
         "import usbrec.stages, usbrec.assemble, usbrec.cli, usbrec.evaluation.report, usbrec.engines, usbrec.config\n"
         "print('ok')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'transformers', 'openvino_genai', 'matplotlib', 'scipy', 'openai', 'numpy'}"
-    code = f"import sys\nfrom usbrec.cli import app\nprint(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout == "[]\n"
-    best = min(_seconds_of_help() for _ in range(3))
-    assert best < 0.5, f"usbrec --help took {best:.2f} s"
-
-
-def _seconds_of_help() -> float:
-    began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "usbrec", "--help"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "evaluate" in done.stdout
-    return time.perf_counter() - began
+def test_help_imports_nothing_that_costs_time() -> None:
+    """How long it takes is measured by `python -m benchmarks startup`."""
+    code = """if True:
+        import sys
+        from usbrec.cli import app
+        try:
+            app(["--help"])
+        except SystemExit:
+            print("imported:", *sorted({name.split(".")[0] for name in sys.modules} - sys.stdlib_module_names))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
+    imported = done.stdout.rpartition("imported:")[2].split()
+    heavy = {"torch", "transformers", "openvino", "openvino_genai", "matplotlib", "scipy", "openai", "numpy", "pydantic", "yaml"}
+    assert "evaluate" in done.stdout and heavy & set(imported) == set(), imported
+    assert "usbrec" in imported

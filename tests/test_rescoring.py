@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clock import HANG
 from loopback import Answer, Loopback
 from toy import CATALOGUE, LINKER, dialogue, example
 from usbrec import config, jsonl, pipeline
@@ -207,10 +208,9 @@ async def test_a_stored_dialogue_without_its_replies_is_no_score(stored: Path) -
 
 
 def usbrec(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "usbrec", *map(str, arguments)], capture_output=True, text=True, timeout=200)
+    return subprocess.run([sys.executable, "-m", "usbrec", *map(str, arguments)], capture_output=True, text=True, timeout=HANG)
 
 
-@pytest.mark.timeout(300)
 def test_from_the_command_line(stored: Path) -> None:
     with Loopback(default=Answer(text="2")) as server:
         done = usbrec("rescore", stored, "--judge", "grounded:vote", "--judge-url", server.url, "--judge-model", "judge-7b")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from clock import HANG
 from usbrec import models
 from usbrec.errors import UsbrecError
 
@@ -62,7 +63,7 @@ def command(out: Path, *more: str) -> list[str]:
 
 
 def run(out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(out), capture_output=True, text=True, timeout=280)
+    return subprocess.run(command(out), capture_output=True, text=True, timeout=HANG)
 
 
 def kill_in(stage: str, out: Path) -> bool:
@@ -76,7 +77,7 @@ def kill_in(stage: str, out: Path) -> bool:
     alive = process.poll() is None
     if alive:
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=HANG)
     process.stderr.close()
     return alive
 
@@ -116,7 +117,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.timeout(600)
 def test_one_command_runs_all_seven_stages(undisturbed: Path) -> None:
     report = json.loads((undisturbed / "report" / "report.json").read_text(encoding="utf-8"))
     assert {"base", "rl", "rl+ses", "collaborative", "ceiling:human"} <= set(report["arms"])
@@ -127,7 +127,6 @@ def test_one_command_runs_all_seven_stages(undisturbed: Path) -> None:
     assert card["dialogues"] == 10 and sum(card["outcomes"].values()) == 10
 
 
-@pytest.mark.timeout(900)
 def test_killed_in_every_stage_and_run_again_ends_in_the_same_result(undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "disturbed"
     killed = [stage for stage in STAGES if kill_in(stage, out)]
@@ -140,22 +139,20 @@ def test_killed_in_every_stage_and_run_again_ends_in_the_same_result(undisturbed
     assert not differing, f"after kills in {killed}: {differing}"
 
 
-@pytest.mark.timeout(300)
 def test_the_same_command_again_does_nothing_and_a_changed_key_is_named(undisturbed: Path) -> None:
     again = run(undisturbed)
     assert again.returncode == 0 and again.stderr.count("unchanged, kept") >= 9
     assert "running" not in again.stderr
     status = subprocess.run(
-        [sys.executable, "-m", "usbrec", "status", str(undisturbed), "--json"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "usbrec", "status", str(undisturbed), "--json"], capture_output=True, text=True, timeout=HANG
     )
     assert {row["state"] for row in json.loads(status.stdout)} == {"finished"}
 
 
-@pytest.mark.timeout(200)
 def test_chat_takes_piped_lines(undisturbed: Path) -> None:
     talk = subprocess.run(
         [sys.executable, "-m", "usbrec", "chat", str(undisturbed), "--arm", "rl+ses", "--show-search"],
-        input="I loved Heat (1995)\nSomething newer?\n", capture_output=True, text=True, timeout=150,
+        input="I loved Heat (1995)\nSomething newer?\n", capture_output=True, text=True, timeout=HANG,
     )  # fmt: skip
     assert talk.returncode == 0, talk.stderr
     assert len([line for line in talk.stdout.splitlines() if line.strip()]) == 2
@@ -176,7 +173,7 @@ def test_chat_takes_piped_lines(undisturbed: Path) -> None:
 )
 def test_bad_input_is_one_clear_error(arguments: list[str], told: str, tmp_path: Path) -> None:
     given = [str(tmp_path / "out") if a == "OUT" else a for a in arguments]
-    done = subprocess.run([sys.executable, "-m", "usbrec", *given], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "usbrec", *given], capture_output=True, text=True, timeout=HANG)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr and "error: " in done.stderr
     assert told in done.stderr

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from clock import event_loop_policy  # noqa: F401 - time limits hold however busy the machine is
 from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.metered import MeteredEngine

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from clock import event_loop_policy  # noqa: F401 - time limits hold however busy the machine is
 from test_search_budget import LLM, Busy, search
 from toy import CATALOGUE, COOCCURRENCE, EXAMPLES, LINKER, dialogue
 from usbrec import config, stages

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from clock import HANG
 from loopback import Answer, Loopback
 from toy import CATALOGUE, FILMS, dialogue, example
 from usbrec import config, jsonl, pipeline
@@ -287,13 +288,13 @@ async def test_plain_functions_run_side_by_side_and_do_not_block_the_event_loop(
     together = threading.Barrier(6)
 
     def slow(_: object) -> str:
-        together.wait(timeout=60)  # until all five, and the event loop's own task, are here
+        together.wait(timeout=HANG)  # until all five, and the event loop's own task, are here
         return "done"
 
     function = Function(slow, "slow")
     replies = [asyncio.create_task(function.reply(dialogue("hi"), seed=0)) for _ in range(5)]
     await asyncio.sleep(0.01)
-    await asyncio.to_thread(together.wait, 60)
+    await asyncio.to_thread(together.wait, HANG)
     assert [reply.text for reply in await asyncio.gather(*replies)] == ["done"] * 5
 
 
@@ -313,7 +314,7 @@ async def test_a_plain_function_is_called_once_at_a_time_unless_asked_otherwise(
         import threading
         all_four = threading.Barrier(4)
         def reply(dialogue):
-            all_four.wait(timeout=60)
+            all_four.wait(timeout=HANG)
             return "all four at once"
     """
     assert {row.turns[0].reply for row in outcomes(await measure(data, source(data, together), concurrency=4))} == {"all four at once"}
@@ -483,7 +484,6 @@ def usbrec(data: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "usbrec", "evaluate", str(path), "--data-dir", str(data), "--out", out, *arguments]
 
 
-@pytest.mark.timeout(200)
 def test_from_the_command_line_killed_and_run_again(data: Path) -> None:
     given, asked = source(data, COUNTING), data.parent / "asked.txt"
     (data.parent / "stop").touch()
@@ -493,7 +493,7 @@ def test_from_the_command_line_killed_and_run_again(data: Path) -> None:
     process.kill()
     process.communicate()
     (data.parent / "stop").unlink()
-    done = subprocess.run(usbrec(data, "--system", given, "--label", "x"), capture_output=True, text=True, timeout=150)
+    done = subprocess.run(usbrec(data, "--system", given, "--label", "x"), capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert "system:x" in done.stdout and "report.html" in done.stdout
     assert sorted(asked.read_text().split()) == ["0", "1", "2", "2", "3"]
@@ -510,6 +510,6 @@ def test_from_the_command_line_killed_and_run_again(data: Path) -> None:
 )
 def test_bad_input_on_the_command_line_is_one_error(data: Path, arguments: list[str], told: str) -> None:
     bad = source(data, "def reply(dialogue):\n    raise ValueError('broken')")
-    done = subprocess.run(usbrec(data, *(bad if a == "BAD" else a for a in arguments)), capture_output=True, text=True, timeout=100)
+    done = subprocess.run(usbrec(data, *(bad if a == "BAD" else a for a in arguments)), capture_output=True, text=True, timeout=HANG)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "error: " in done.stderr and told in done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clock import HANG
 from usbrec.engine import ChatMessage, Completion, Sampling
 from usbrec.engines import EngineConfig, connect
 from usbrec.engines.stats import Counted, EngineStats, Gauge
@@ -43,4 +44,4 @@ async def test_a_ledger_tells_what_reached_the_model(tmp_path: Path) -> None:
     for _ in range(3):
         await engine.chat([ChatMessage(role="user", content="Hi")], sampling=Sampling())
     assert engine.stats.calls == 1
-    await asyncio.wait_for(engine.close(), 5)
+    await asyncio.wait_for(engine.close(), HANG)

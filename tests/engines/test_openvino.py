@@ -35,11 +35,13 @@ async def engine(gguf: Path) -> AsyncIterator[OpenVINOEngine]:
 
 
 async def alive(pid: int) -> bool:
-    await asyncio.sleep(0.3)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+    """Is it there still, when it has had all the time it may need to end?"""
+    for _ in range(1000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        await asyncio.sleep(0.05)
     return True
 
 
@@ -180,7 +182,7 @@ async def test_a_child_that_keeps_dying_is_given_up(engine: OpenVINOEngine) -> N
 
 @pytest.mark.slow
 async def test_a_frozen_child_is_restarted(gguf: Path) -> None:
-    engine = OpenVINOEngine(str(gguf), EXACT.model_copy(update={"timeout_seconds": 3.0}))
+    engine = OpenVINOEngine(str(gguf), EXACT.model_copy(update={"timeout_seconds": 10.0}))
     await engine.chat(HELLO, sampling=WARM)
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
@@ -227,10 +229,7 @@ async def test_the_child_never_outlives_a_killed_parent(gguf: Path) -> None:
     pid = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
-    for _ in range(30):
-        if not await alive(pid):
-            return
-    raise AssertionError("the child is still there")
+    assert not await alive(pid)
 
 
 @pytest.mark.slow

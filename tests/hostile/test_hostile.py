@@ -10,7 +10,6 @@ from hostile.harness import Case
 from hostile.kinds import cases_of, kinds
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", [pytest.param(c, id=f"{kind}-{c.name}") for kind in kinds() for c in cases_of(kind) if c.fast])
 def test_it_holds(case: Case, tmp_path: Path) -> None:
     assert list(case.play(tmp_path)) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_models import pair_rows, sft_config, sft_rows, simpo_config
 
+from clock import HANG
 from usbrec.training import train
 from usbrec.training.checkpoints import is_whole, latest, seal
 
@@ -46,7 +47,7 @@ def test_killed_and_resumed_equals_undisturbed(tiny, tmp_path, objective, path):
     code = f"from test_resume import *; run_and_die({objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r})"
     places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
-    died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240, check=False)
+    died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert not (tmp_path / "killed" / "adapter").exists()
     resumed = run(objective, tiny, tmp_path / "killed")
