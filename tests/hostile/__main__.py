@@ -31,7 +31,7 @@ def main() -> int:
             sys.stdout.write(f"{kind} / {case.name}: {'held' if not faults else '; '.join(faults)} ({time.monotonic() - began:.1f} s)\n")
             sys.stdout.flush()
             found.update({fault.partition(":")[0] for fault in faults})
-        tried[kind] = len(cases)
+        tried[kind] = sum(case.acts for case in cases)
     summary = {"tried": tried, **{kind: found[kind] for kind in KINDS}}
     text = json.dumps(summary, indent=2) + "\n"
     sys.stdout.write(text)

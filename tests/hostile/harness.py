@@ -35,6 +35,8 @@ class Case:
     name: str
     play: Callable[[Path], Iterable[str]]
     fast: bool = True
+    acts: int = 1
+    """How often it is hostile: the summary counts these."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def usbrec(
         hung = True
         end(*marked(mark))
         out, err = process.communicate()
-    return Ended(process.returncode, out, err, hung, orphans=_left(mark))
+    return Ended(process.returncode, out, err, hung, orphans=left_behind(mark))
 
 
 def marked(mark: str) -> list[int]:
@@ -100,7 +102,7 @@ def end(*pids: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _left(mark: str, patience: float = 5) -> int:
+def left_behind(mark: str, patience: float = 5) -> int:
     """How many processes of an ended command are still there after a while; they are killed."""
     deadline = time.monotonic() + patience
     while (left := marked(mark)) and time.monotonic() < deadline:
