@@ -13,6 +13,7 @@ from clock import HANG
 PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 
 LAYERS = (
+    ("interrupts",),
     ("types", "errors", "seeds", "progress", "words"),
     ("jsonl", "engine", "prompts", "titles"),
     ("rowmap", "models", "catalogue"),

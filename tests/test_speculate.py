@@ -553,7 +553,7 @@ async def test_the_terminal_searches_ahead_while_the_user_types(
     said = ASKED.say("recommender", first.text).say("seeker", heard)
     second = await found.reply(said, seed=seed_of(0, 3))
     engine.asked.clear()
-    lines = [ASKED.messages[0].text, heard, "Who is in it?", ""]
+    lines = [ASKED.messages[0].text, "", heard, "Who is in it?"]
     loop = asyncio.get_running_loop()
     told: list[int] = []
 
@@ -563,7 +563,7 @@ async def test_the_terminal_searches_ahead_while_the_user_types(
                 while guesses and told and len(asyncio.all_tasks(loop)) > 1:  # until nothing but the chat itself is left
                     time.sleep(0.002)
             told.append(len(engine.asked))
-            return lines.pop(0) + "\n"
+            return lines.pop(0) + "\n" if lines else ""
 
     monkeypatch.setattr("sys.stdin", Keyboard())
     monkeypatch.setattr(config, "stored", lambda folder: None)

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from usbrec import jsonl
+from usbrec import interrupts, jsonl
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.data import DataConfig
@@ -162,7 +162,8 @@ class Calibrating:
         held_against = "catalogue"
         judges = self._judges(held_against, specs)
         prepared = await Loop(run=self.run, recipe=self.recipe, data_dir=self.data_dir).prepare()
-        world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
+        with interrupts.blocking():
+            world = World.of(self.run.folder / "prepare")
         examples = self.examples(world)
         found: dict[str, list[JudgedRow]] = {}
         for _, group in groupby(judges, key=lambda judge: judge.engine):

@@ -8,13 +8,12 @@ goes on where it stopped.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from usbrec import jsonl, models, prompts, weights
+from usbrec import interrupts, jsonl, models, prompts, weights
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
@@ -59,7 +58,8 @@ class Drift:
         """
         judges = self._judges()
         adapters = self._adapters()
-        world = await asyncio.to_thread(World.of, self.run.folder / "prepare")
+        with interrupts.blocking():
+            world = World.of(self.run.folder / "prepare")
         examples = sample_rows([e for e in world.splits[self.split] if e.answered], self.rows, self.recipe.seed, "checkpoints")
         if not examples:
             raise DataError(f"no row of {self.split} has a whole human reply, so there is no ceiling", fix="choose another --split")
@@ -172,7 +172,8 @@ class _Arms:
         return await play_rows(self.examples, evaluation, folder, recipe.engines.policy.concurrency, engines.gauge(), label=arm)
 
     async def _recommender_for(self, adapter: Path, engines: Engines, folder: Path) -> RecommenderFor:
-        engine = await asyncio.to_thread(self.drift.engine_of or self._merged, adapter, folder)
+        with interrupts.blocking():
+            engine = (self.drift.engine_of or self._merged)(adapter, folder)
         said = self.assembly.recommender(engines.get(engine))
         return lambda _: said
 

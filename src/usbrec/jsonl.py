@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,8 +118,10 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
         raise _cannot_write(path, fault) from fault
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def rewrite(path: Path, rows: Iterable[BaseModel]) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usbrec import __version__, jsonl
+from usbrec import __version__, interrupts, jsonl
 from usbrec.errors import StorageError, UsbrecError
 
 Say = Callable[[str], None]
@@ -93,7 +93,8 @@ class Run:
         self._make_room(name, mark, parts)
         self.say(f"{name}: {told}")
         began = time.monotonic()
-        notes = await work(folder) or {}
+        with interrupts.within(lambda: f"in {name}"):
+            notes = await work(folder) or {}
         spent = time.monotonic() - began
         self._record(name, {"fingerprint": mark, "parts": json.loads(json.dumps(parts, default=str)), "seconds": round(spent, 1), **notes})
         self.say(f"{name}: done in {spent:.0f} s")

@@ -1,4 +1,7 @@
-"""Progress on stderr: counts, rate and time left.  Silent where stderr is no terminal, but for one line at the start and the end."""
+"""Progress on stderr: counts, rate and time left.  Silent where stderr is no terminal, but for one line at the start and the end.
+
+The count is also what an interrupted command says of where it was.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from usbrec import interrupts
+
 
 class Progress(Protocol):
     """A running count."""
+
+    done: int
 
     def advance(self, amount: int = 1, *, note: str = "") -> None: ...
 
@@ -22,12 +29,14 @@ class Plain:
 
     label: str
     total: int
-    done: int = 0
+    done: int
     every: float = 20.0
     began: float = field(default_factory=time.monotonic)
     spoke: float = field(default_factory=time.monotonic)
-
     note: str = ""
+
+    def __post_init__(self) -> None:
+        self._before = self.done
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:
         self.done, self.note = self.done + amount, note
@@ -38,7 +47,7 @@ class Plain:
 
     def say(self) -> None:
         seconds = max(time.monotonic() - self.began, 1e-9)
-        rate = self.done / seconds
+        rate = (self.done - self._before) / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
         tail = f", {self.note}" if self.note else ""
         sys.stderr.write(f"{self.label}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left{tail}\n")
@@ -46,10 +55,16 @@ class Plain:
 
 
 @contextmanager
-def progress(label: str, total: int, *, done: int = 0) -> Iterator[Progress]:
+def progress(label: str, total: int, *, done: int = 0, unit: str = "row") -> Iterator[Progress]:
     """A bar on a terminal, lines in a log.  `done` of `total` are finished already (a resumed stage)."""
+    with _shown(label, total, done) as bar, interrupts.within(lambda: f"at {unit} {bar.done} of {total}"):
+        yield bar
+
+
+@contextmanager
+def _shown(label: str, total: int, done: int) -> Iterator[Progress]:
     if not sys.stderr.isatty():
-        plain = Plain(label, total - done)
+        plain = Plain(label, total, done)
         yield plain
         plain.say()
         return
@@ -58,23 +73,24 @@ def progress(label: str, total: int, *, done: int = 0) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(label, total=total, completed=done, rate="", note="")
-        began, count = time.monotonic(), 0
+        began, before = time.monotonic(), done
 
         class Bar:
+            done = before
+
             def advance(self, amount: int = 1, *, note: str = "") -> None:
-                nonlocal count
-                count += amount
-                rate = count / max(time.monotonic() - began, 1e-9)
-                bars.update(task, advance=amount, rate=f"{rate:.2f}/s", note=note)
+                self.done += amount
+                rate = (self.done - before) / max(time.monotonic() - began, 1e-9)
+                bars.update(task, completed=self.done, rate=f"{rate:.2f}/s", note=note)
 
         yield Bar()

@@ -6,7 +6,6 @@ the same seeds; the new score stands behind the old ones.  The result is a run f
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from usbrec import config, jsonl
+from usbrec import config, interrupts, jsonl
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.conversation import Played, judge_replies
@@ -120,12 +119,13 @@ async def rescore(source: Path, run: Run, judge: JudgeSettings, engine: EngineCo
         UsbrecError: not one verdict could be had.
     """
     recipe = _recipe(config.stored(source), judge, engine)
-    outcomes = await asyncio.to_thread(report.read_outcomes, source)
-    world = await asyncio.to_thread(World.of, source / "prepare")
+    with interrupts.blocking():
+        outcomes, world = report.read_outcomes(source), World.of(source / "prepare")
     _claim(run.folder, source)
     jsonl.write_json(run.folder / "recipe.json", recipe.model_dump(mode="json"))
     ignored = shutil.ignore_patterns(".fingerprint.json")
-    await asyncio.to_thread(shutil.copytree, source / "prepare", run.folder / "prepare", ignore=ignored, dirs_exist_ok=True)
+    with interrupts.blocking():
+        shutil.copytree(source / "prepare", run.folder / "prepare", ignore=ignored, dirs_exist_ok=True)
     marks: dict[str, str] = {}
     async with Engines(ledger=run.folder / "ledger.sqlite") as engines:
         assembly = Assembly(recipe, world, engines)
@@ -135,8 +135,8 @@ async def rescore(source: Path, run: Run, judge: JudgeSettings, engine: EngineCo
             marks[arm] = await _rescore_arm(arm, rows, work, run, judge, assembly)
 
     async def write(_: Path) -> dict[str, Any]:
-        built = await asyncio.to_thread(report.build, run.folder)
-        await asyncio.to_thread(report.write, run.folder, built)
+        with interrupts.blocking():
+            report.write(run.folder, report.build(run.folder))
         return {}
 
     await run.stage("report", marks, write)

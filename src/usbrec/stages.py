@@ -6,13 +6,12 @@ finished ones are kept (`pipeline`).  Only a path, the model's, travels back fro
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from usbrec import data, jsonl, models, preferences, prompts
+from usbrec import data, interrupts, jsonl, models, preferences, prompts
 from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig
@@ -79,7 +78,8 @@ class Loop:
 
     async def prepare(self) -> str:
         async def work(folder: Path) -> dict[str, Any]:
-            prepared = await asyncio.to_thread(data.prepare, self.recipe.data, self.data_dir, folder)
+            with interrupts.blocking():
+                prepared = data.prepare(self.recipe.data, self.data_dir, folder)
             return {"rows": {name: len(rows) for name, rows in prepared.splits.items()}, "items": len(prepared.catalogue)}
 
         return await self.run.stage(
@@ -90,7 +90,8 @@ class Loop:
         )
 
     def world(self) -> World:
-        return World.of(self.run.folder / "prepare")
+        with interrupts.blocking():
+            return World.of(self.run.folder / "prepare")
 
     # ---- training ----------------------------------------------------------------------------------------------------------------
 
@@ -100,10 +101,11 @@ class Loop:
         recipe = self.recipe
 
         async def work(folder: Path) -> dict[str, Any]:
-            world = await asyncio.to_thread(self.world)
+            world = self.world()
             rows = await imitation_rows(recipe, world, "train")
             held_out = await imitation_rows(recipe, world, "valid", limit=HELD_OUT_ROWS)
-            result = await asyncio.to_thread(train_sft, rows, held_out, recipe.sft, models.resolve(recipe.base_model).path, folder)
+            with interrupts.blocking():
+                result = train_sft(rows, held_out, recipe.sft, models.resolve(recipe.base_model).path, folder)
             return {"training": result.summary()}
 
         parts = {
@@ -132,9 +134,9 @@ class Loop:
             ]
             rng_of(recipe.seed, "held-out pairs").shuffle(pairs)
             held = min(HELD_OUT_ROWS, len(pairs) // 8)
-            result = await asyncio.to_thread(
-                train_simpo, pairs[held:], pairs[:held], recipe.simpo, models.resolve(recipe.base_model).path, self._adapter("sft"), folder
-            )
+            base = models.resolve(recipe.base_model).path
+            with interrupts.blocking():
+                result = train_simpo(pairs[held:], pairs[:held], recipe.simpo, base, self._adapter("sft"), folder)
             (self.run.folder / "checkpoints" / "divergence.json").unlink(missing_ok=True)  # of an earlier training
             return {"training": result.summary()}
 
@@ -157,7 +159,8 @@ class Loop:
         base = files.gguf
 
         async def work(folder: Path) -> dict[str, Any]:
-            await asyncio.to_thread(merge_gguf, base, self._adapter(which), folder / "model.gguf", recipe.export)
+            with interrupts.blocking():
+                merge_gguf(base, self._adapter(which), folder / "model.gguf", recipe.export)
             return {"model": f"export/{which}/model.gguf"}
 
         parts = {"adapter": mark, "model": files.digest, "export": recipe.export.model_dump(mode="json")}
@@ -177,7 +180,7 @@ class Loop:
         recipe, settings = self.recipe, self.recipe.prefer
 
         async def work(folder: Path) -> dict[str, Any]:
-            world = await asyncio.to_thread(self.world)
+            world = self.world()
             examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 assembly = Assembly(recipe, world, engines)
@@ -217,7 +220,7 @@ class Loop:
 
     async def evaluate(self, marks: dict[str, str]) -> str:
         recipe, settings = self.recipe, self.recipe.evaluate
-        world = await asyncio.to_thread(self.world)
+        world = self.world()
         examples = sample_rows(world.splits[settings.split], settings.rows, settings.rows_seed, "evaluate")
         arms = (*REFERENCES, *settings.arms)
         if self.system:
@@ -318,8 +321,8 @@ class Loop:
         from usbrec.evaluation import report
 
         async def work(folder: Path) -> dict[str, Any]:
-            built = await asyncio.to_thread(report.build, self.run.folder, self.recipe.judge_names)
-            await asyncio.to_thread(report.write, self.run.folder, built)
+            with interrupts.blocking():
+                report.write(self.run.folder, report.build(self.run.folder, self.recipe.judge_names))
             return {}
 
         return await self.run.stage("report", {"evaluate": marks["evaluate"], "stages": self._stage_marks()}, work)

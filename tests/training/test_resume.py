@@ -1,7 +1,8 @@
-"""A run that is killed with SIGKILL and started again gives, bit for bit, the adapter of an undisturbed run."""
+"""A run that is killed or interrupted and started again gives, bit for bit, the adapter (and the log) of an undisturbed run."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,13 @@ import pytest
 from tiny_models import pair_rows, sft_config, sft_rows, simpo_config
 
 from clock import HANG
+from usbrec import interrupts
 from usbrec.training import train
 from usbrec.training.checkpoints import is_whole, latest, seal
 
 RUNS = {
-    "nll": (sft_rows(40), sft_config(epochs=2, save_every=3, lora_dropout=0.2, check_every=5, check_tokens=4)),
-    "simpo": (pair_rows(40), simpo_config(epochs=2, save_every=3, lora_dropout=0.2, check_every=5, check_tokens=4)),
+    "nll": (sft_rows(40), sft_config(epochs=2, save_every=3, log_every=4, lora_dropout=0.2, check_every=5, check_tokens=4)),
+    "simpo": (pair_rows(40), simpo_config(epochs=2, save_every=3, log_every=4, lora_dropout=0.2, check_every=5, check_tokens=4)),
 }
 
 
@@ -26,38 +28,66 @@ def run(objective: str, model: Path, out: Path):
     return train(objective, rows, rows[:4], config, model, None, out)  # type: ignore[arg-type]
 
 
-def run_and_die(objective: str, model: Path, out: Path, path: str) -> None:
-    """Trains, and kills itself the moment `path` appears under `out`."""
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    return {objective: run(objective, tiny, tmp_path_factory.mktemp(objective)) for objective in RUNS}
+
+
+def run_and_die(objective: str, model: Path, out: Path, path: str, number: int) -> None:
+    """Trains, and sends itself a signal the moment `path` appears under `out`."""
     import threading
     import time
 
     def watch() -> None:
         while not (out / path).exists():
             time.sleep(0.0005)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=watch, daemon=True).start()
-    run(objective, model, out)
+    interrupts.guarded(lambda: run(objective, model, out))
 
 
-@pytest.mark.parametrize(("objective", "path"), [("nll", "checkpoint-9"), ("simpo", "checkpoint-12/sealed.json")])
-def test_killed_and_resumed_equals_undisturbed(tiny, tmp_path, objective, path):
-    """Once in the middle of writing a checkpoint, once right after one was finished."""
-    whole = run(objective, tiny, tmp_path / "whole")
-    code = f"from test_resume import *; run_and_die({objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r})"
+def logged(out: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("objective", "path", "number"),
+    [
+        ("nll", "checkpoint-9", signal.SIGKILL),
+        ("simpo", "checkpoint-12/sealed.json", signal.SIGKILL),
+        ("nll", "checkpoint-9", signal.SIGINT),
+        ("simpo", "checkpoint-15/sealed.json", signal.SIGTERM),
+    ],
+)
+def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, objective, path, number):
+    """In the middle of writing a checkpoint, or right after one was finished."""
+    whole = undisturbed[objective]
+    given = f"{objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r}, {int(number)}"
+    code = f"from test_resume import *; run_and_die({given})"
     places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
     died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert died.returncode == (-number if number == signal.SIGKILL else 128 + number), died.stderr
+    if number != signal.SIGKILL:
+        assert died.stderr.splitlines()[-1].startswith("interrupted at step "), died.stderr
     assert not (tmp_path / "killed" / "adapter").exists()
     resumed = run(objective, tiny, tmp_path / "killed")
-    assert resumed.resumed_at >= 6
+    assert resumed.resumed_at >= (6 if number == signal.SIGKILL else 10)
     a, b = ((result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed))
     assert a == b
     assert resumed.end == whole.end
     assert resumed.start == whole.start
-    steps = [line.split(",")[0] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
-    assert steps == [line.split(",")[0] for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert logged(tmp_path / "killed") == logged(whole.adapter.parent)
+    own = {"adapter", "resumed_at", "tokens_per_second"}
+    assert resumed.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+def test_an_adapter_is_described_in_one_order(undisturbed):
+    """What SimPO starts from has a digest: it must not depend on the order of a set."""
+    config = json.loads((undisturbed["nll"].adapter / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"]) and len(config["target_modules"]) > 7
 
 
 def checkpoint(out: Path, step: int) -> Path:

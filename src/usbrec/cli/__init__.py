@@ -6,6 +6,7 @@ Results go to stdout, progress and notes to stderr.  Every `UsbrecError` is prin
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sqlite3
 import sys
@@ -60,12 +61,13 @@ def main() -> None:
     """Entry point: runs a command and turns every fault into one message and an exit code."""
     from usbrec.errors import UsbrecError
 
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):  # bytes that are no text, and letters that a terminal cannot show, end no command
+            stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
     try:
         app()
     except UsbrecError as fault:
         _stop(str(fault), fault.exit_code)
-    except KeyboardInterrupt:
-        _stop("interrupted; what is finished is kept, the same command goes on from here", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -86,5 +88,7 @@ def _crash(message: str, fault: BaseException) -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    from usbrec.cli.screen import shown
+
+    sys.stderr.write(f"error: {shown(message)}\n")
     sys.exit(code)

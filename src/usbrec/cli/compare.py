@@ -180,8 +180,7 @@ def _is_seed(difference: str) -> bool:
 
 
 def _print(found: Sequence[RunComparison], form: Form) -> None:
-    from rich.console import Console
-
+    from usbrec.cli.screen import Screen
     from usbrec.evaluation import runs, tables
     from usbrec.evaluation.latex import latex
 
@@ -195,6 +194,6 @@ def _print(found: Sequence[RunComparison], form: Form) -> None:
             say(f"differs: {text}")
         sheet = runs.sheet(one)
         if form == "terminal":
-            Console().print(runs.terminal(sheet))
+            Screen().print(runs.terminal(sheet))
         else:
             typer.echo(tables.markdown(sheet) if form == "markdown" else latex(sheet))

@@ -90,6 +90,7 @@ def check(
     json_: Json = False,
 ) -> None:
     """Check a prepared folder, or a data set's own files; exit 1 when there are faults."""
+    from usbrec.cli.screen import shown
     from usbrec.data import checking, opendialkg, opendialkg_raw, redial
     from usbrec.errors import DataError
 
@@ -117,7 +118,7 @@ def check(
                 f"({quality.extra} linked but not marked, {quality.missed} marked but not linked, {quality.ambiguous} of them ambiguous)"
             )
         for fault in findings.faults[:50]:
-            typer.echo(fault)
+            typer.echo(shown(fault))
         typer.echo(f"{len(findings.faults)} faults")
     if findings.faults:
         raise typer.Exit(1)
@@ -131,8 +132,7 @@ def show(
     count: Annotated[int, typer.Option("-n", help="So many rows from the top.")] = 3,
 ) -> None:
     """Print dialogues with their targets; targets named in a text are highlighted."""
-    from rich.console import Console
-
+    from usbrec.cli.screen import Screen
     from usbrec.data import load
     from usbrec.errors import DataError
     from usbrec.linking import Linker
@@ -143,7 +143,7 @@ def show(
     rows = [row for row in prepared.splits[split] if not key or row.key == key]
     if not rows:
         raise DataError(f"there is no row '{key}' in {split}", where=str(folder), fix="leave --key out to see the first rows")
-    linker, console = Linker(prepared.catalogue), Console(highlight=False)
+    linker, console = Linker(prepared.catalogue), Screen()
     for row in rows[:count]:
         named = f", already named: {len(row.leaks)}" if row.leaks else ""
         console.rule(f"{row.key}{named}", align="left")
@@ -157,14 +157,15 @@ app.command()(leaks)
 
 
 def _table(counts: dict[str, dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from usbrec.cli.screen import Screen
 
     names = list(dict.fromkeys(name for each in counts.values() for name in each))
     table = Table("", *counts)
     for name in names:
         table.add_row(name, *(str(each.get(name, "")) for each in counts.values()))
-    Console().print(table)
+    Screen().print(table)
 
 
 def _skipped(skipped: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:

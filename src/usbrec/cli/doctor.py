@@ -15,13 +15,13 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check Python, packages, disk, models and engines; each fault names what mends it.  Exit code 0 if the core works."""
-    import asyncio
     import json
     from dataclasses import asdict
 
     from usbrec import doctor as checks
+    from usbrec import interrupts
 
-    found = asyncio.run(checks.examine(base_url=base_url, api_key_env=api_key_env))
+    found = interrupts.run(checks.examine(base_url=base_url, api_key_env=api_key_env))
     well = checks.core_works(found)
     if as_json:
         typer.echo(json.dumps({"core_works": well, "checks": [asdict(check) for check in found]}, indent=2))

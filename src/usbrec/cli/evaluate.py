@@ -45,10 +45,9 @@ def evaluate(
     With --system the recipe gives the data, the rows, the turns, the seeker, the judges and the seed; nothing is trained.  The system and
     all reference arms are played on the same rows, and the report is written.  The same command again goes on where it stopped.
     """
-    import asyncio
     import json
 
-    from usbrec import config, pipeline
+    from usbrec import config, interrupts, pipeline
     from usbrec.errors import ConfigError
     from usbrec.stages import Loop
     from usbrec.systems import SystemOptions, connect
@@ -66,5 +65,5 @@ def evaluate(
     measured = connect(system, options)
     folder = out or Path("runs") / f"{loaded.name}-{measured.label}"
     with pipeline.opened(folder, say) as opened:
-        asyncio.run(Loop(run=opened, recipe=loaded, data_dir=data_dir, system=measured).through("report"))
+        interrupts.run(Loop(run=opened, recipe=loaded, data_dir=data_dir, system=measured).through("report"))
     print_report(folder, json_)

@@ -27,9 +27,7 @@ def experiment(
 
     Every variant is a run folder that resumes by itself; the same command goes on where it stopped.
     """
-    import asyncio
-
-    from usbrec import experiments
+    from usbrec import experiments, interrupts
     from usbrec.evaluation import variants
 
     plan = experiments.Plan.of(file, set_ or [])
@@ -37,7 +35,7 @@ def experiment(
         typer.echo(f"{file}: a valid experiment, '{plan.file.name}': {'; '.join(plan.recipes)}")
         return
     folder = out or Path("runs") / "experiments" / plan.file.name
-    found = asyncio.run(plan.run(folder, data_dir, start, say))
+    found = interrupts.run(plan.run(folder, data_dir, start, say))
     for place in (folder, *([publish] if publish else [])):
         experiments.write(place, found)
     typer.echo(found.model_dump_json(indent=1) if json_ else variants.text(found))

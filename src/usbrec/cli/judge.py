@@ -42,10 +42,8 @@ def calibrate(
     The recipe gives data, split by dialogue, and models; without --judge the judges of its evaluation are calibrated.  What a judge said is
     kept row by row: the same command goes on where it stopped.
     """
-    import asyncio
-
     from usbrec import calibrate as work
-    from usbrec import config, pipeline
+    from usbrec import config, interrupts, pipeline
 
     loaded = config.load(recipe, set_ or [])
     folder = out or Path("runs") / f"calibrate-{loaded.name}"
@@ -54,7 +52,7 @@ def calibrate(
         calibrating = work.Calibrating(
             run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows, thorough=thorough, labels=given, least_auc=least_auc
         )
-        found = asyncio.run(calibrating(judge or []))
+        found = interrupts.run(calibrating(judge or []))
         work.publish(folder / "calibration", found)
     if publish:
         work.publish(publish, found)
@@ -103,11 +101,10 @@ def sheet(
 
     The file holds dialogues of the data: mind its licence.
     """
-    import asyncio
     import json
 
     from usbrec import calibrate as work
-    from usbrec import config, jsonl, pipeline
+    from usbrec import config, interrupts, jsonl, pipeline
     from usbrec.assemble import World
     from usbrec.errors import StorageError
     from usbrec.stages import Loop
@@ -116,7 +113,7 @@ def sheet(
         raise StorageError("is there already, and may hold grades", where=str(out), fix="name another file")
     loaded = config.load(recipe, set_ or [])
     with pipeline.opened(Path("runs") / f"calibrate-{loaded.name}", say) as run:
-        asyncio.run(Loop(run=run, recipe=loaded, data_dir=data_dir).prepare())
+        interrupts.run(Loop(run=run, recipe=loaded, data_dir=data_dir).prepare())
         world = World.of(run.folder / "prepare")
         calibrating = work.Calibrating(run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows)
         lines = work.labelling_sheet(calibrating.examples(world), calibrating.probes(world), world, loaded.seed)
@@ -139,15 +136,13 @@ def checkpoints(
 
     Name one of another kind and one of another model family.  The run's report shows the curves from then on.
     """
-    import asyncio
-
-    from usbrec import config, pipeline
+    from usbrec import config, interrupts, pipeline
     from usbrec.drift import Drift
     from usbrec.evaluation import divergence, report, tables
 
     loaded = config.stored(folder)
     with pipeline.opened(folder, say) as run:
-        found = asyncio.run(Drift(run=run, recipe=loaded, specs=judge, rows=rows, split=split)())
+        found = interrupts.run(Drift(run=run, recipe=loaded, specs=judge, rows=rows, split=split)())
         typer.echo(found.model_dump_json(indent=1) if json_ else tables.markdown(divergence.sheet(found)))
         if (folder / "report").exists():
             say(f"report: {report.write(folder, report.build(folder))}")

@@ -65,16 +65,14 @@ def _audit_data(world: World) -> LeakAudit:
 
 def _audit_run(folder: Path, world: World) -> LeakAudit:
     """Of a run folder; only of its data where nothing is evaluated yet."""
-    import asyncio
-
-    from usbrec import config
+    from usbrec import config, interrupts
     from usbrec.evaluation.leaks import audit
     from usbrec.evaluation.report import read_outcomes
 
     if not any((folder / "evaluate").rglob("*.jsonl")):
         return _audit_data(world)
     recipe, outcomes = config.stored(folder), read_outcomes(folder)
-    prompts = asyncio.run(prompts_of(folder, recipe, world, outcomes))
+    prompts = interrupts.run(prompts_of(folder, recipe, world, outcomes))
     return audit(world.linker, outcomes, judges=recipe.judge_names, splits=world.splits, prompts=prompts)
 
 
@@ -91,32 +89,30 @@ async def prompts_of(folder: Path, recipe: Recipe, world: World, outcomes: Mappi
 
 def _print(audit: LeakAudit) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
+    from usbrec.cli.screen import Screen, shown
     from usbrec.evaluation.leak_tables import sheets
 
-    console = Console()
+    console = Screen()
     for sheet in sheets(audit):
         table = Table(title=sheet.title, caption=sheet.note, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in sheet.columns:
-            table.add_column(Text(name))
+            table.add_column(name)
         for row in sheet.rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*row)
         console.print(table)
     for fault in audit.faults:
-        typer.echo(fault)
+        typer.echo(shown(fault))
 
 
 def _show(split: str, rows: Sequence[Example], world: World, count: int) -> None:
     """The first leaking rows of a split: who names which target in which form."""
-    from rich.console import Console
-
+    from usbrec.cli.screen import Screen
     from usbrec.evaluation.leak_tables import FORM_NAMES
     from usbrec.evaluation.leaks import forms_of, named_by
 
-    console = Console(highlight=False)
+    console = Screen()
     leaking = (row for row in rows if named_by(row, world.linker)["either"])
     for row, _ in zip(leaking, range(count), strict=False):
         console.rule(f"{split}, {row.key}: {'; '.join(world.catalogue[target].name for target in row.targets)}", align="left")

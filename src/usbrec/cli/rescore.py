@@ -27,9 +27,7 @@ def rescore(
 
     Writes a new run folder with the same conversations, the old scores and the new one beside them, and its report.
     """
-    import asyncio
-
-    from usbrec import config, pipeline
+    from usbrec import config, interrupts, pipeline
     from usbrec.engines import EngineConfig
     from usbrec.errors import ConfigError
     from usbrec.rescoring import judge_of
@@ -50,5 +48,5 @@ def rescore(
     if target.resolve() == folder.resolve():
         raise ConfigError("is the run itself, which is only read", where=f"--out {target}", fix="choose another folder")
     with pipeline.opened(target, say) as run:
-        asyncio.run(rescored(folder, run, settings, engine))
+        interrupts.run(rescored(folder, run, settings, engine))
     print_report(target, json_)

@@ -23,7 +23,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def say(text: str) -> None:
     """A note for people, on stderr."""
-    sys.stderr.write(f"{text}\n")
+    from usbrec.cli.screen import shown
+
+    sys.stderr.write(f"{shown(text)}\n")
     sys.stderr.flush()
 
 
@@ -51,28 +53,25 @@ def run(
 
 def go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, set_: list[str] | None) -> Path:
     """Runs a recipe up to a stage; returns the run folder."""
-    import asyncio
-
-    from usbrec import config, pipeline
+    from usbrec import config, interrupts, pipeline
     from usbrec.stages import Loop
 
     loaded = config.load(recipe, set_ or [])
     folder = out or Path("runs") / loaded.name
     with pipeline.opened(folder, say) as opened:
-        asyncio.run(Loop(run=opened, recipe=loaded, data_dir=data_dir).through(last))
+        interrupts.run(Loop(run=opened, recipe=loaded, data_dir=data_dir).through(last))
     return folder
 
 
 def print_report(folder: Path, as_json: bool) -> None:
     """The table of the arms and where the page lies, or the report as JSON."""
-    from rich.console import Console
-
+    from usbrec.cli.screen import Screen
     from usbrec.evaluation import report, tables
 
     if as_json:
         typer.echo((folder / "report" / "report.json").read_text(encoding="utf-8"))
         return
-    Console().print(tables.arms_table(report.read_report(folder)))
+    Screen().print(tables.arms_table(report.read_report(folder)))
     typer.echo(f"report: {folder / 'report' / 'report.html'}")
 
 

@@ -22,13 +22,14 @@ def status(
     if json_:
         typer.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from usbrec.cli.screen import Screen
 
     table = Table("stage", "state", "seconds", "rows", "notes")
     for row in rows:
         table.add_row(row["stage"], row["state"], str(row["seconds"]), str(row["rows"]), row["notes"])
-    Console().print(table)
+    Screen().print(table)
 
 
 def stages_of(folder: Path) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ MENU = ("0", "1", "2")
 RUBRICS: dict[Wording, str] = {"full": "judge", "short": "judge_short", "steps": "judge_steps"}
 """The prompt of each wording."""
 _NOISE = re.compile(r"\s+")
+_OPEN = re.compile(r"(?:^|\n)\s*\w*\s*$")
+"""The first word of a line, before it is known not to be a role label."""
 HintsFor = Callable[[Dialogue], Awaitable[Sequence[str]]]
 """From a dialogue to the names of items worth considering; knows nothing but the dialogue."""
 
@@ -95,8 +97,16 @@ class LLMRecommender:
         """Exactly the messages that SFT and SimPO train on."""
         return recommender_messages(dialogue, noun=self.noun, nouns=self.nouns, history=self.history, hints=hints)
 
-    async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
-        texts = await self.sample(dialogue, n=1, temperature=self.temperature, seed=seed)
+    async def reply(self, dialogue: Dialogue, *, seed: int, hear: Callable[[str], None] | None = None) -> Reply:
+        """As the protocol's.
+
+        Args:
+            hear: is told how the reply begins, again and again while the model writes it; nothing where it may still be drawn anew.
+        """
+        if hear:
+            texts = await self._written(dialogue, seed, hear)
+        else:
+            texts = await self.sample(dialogue, n=1, temperature=self.temperature, seed=seed)
         if not texts:  # a model that ends at once is asked again, at a temperature at which it may say something
             texts = await self.sample(dialogue, n=3, temperature=self._warm, seed=seed_of(seed, "again"))
         if not texts:
@@ -105,6 +115,23 @@ class LLMRecommender:
             texts += await self.sample(dialogue, n=self.redraws, temperature=self._warm, seed=seed_of(seed, "redraw"))
             return Reply(text=_most_new(texts, dialogue, self.linker))
         return Reply(text=texts[0])
+
+    async def _written(self, dialogue: Dialogue, seed: int, hear: Callable[[str], None]) -> list[str]:
+        hints = await self.hints_for(dialogue) if self.hints_for else ()
+        sampling, text = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed), ""
+        async for piece in self.engine.stream(self.messages(dialogue, hints), sampling=sampling):
+            text += piece
+            settled = clean(_OPEN.sub("", text))
+            if settled and self._stands(settled, dialogue):
+                hear(settled)
+        return [said] if (said := clean(text)) else []
+
+    def _stands(self, begun: str, dialogue: Dialogue) -> bool:
+        """Is a reply that begins so said, whatever follows?"""
+        if not (self.redraws and self.linker):
+            return True
+        offers = not named_items(dialogue, self.linker).issuperset(self.linker.items(begun))
+        return offers and not any(said.startswith(begun) for said in dialogue.of("recommender"))
 
     @property
     def _warm(self) -> float:

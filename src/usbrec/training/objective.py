@@ -54,6 +54,7 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> None:
         self.settings, self.rows, self.batches, self.padding = settings, rows, batches, padding
         self.noted: dict[str, list[float]] = {}
+        """What the objective told since the last line of the log."""
         self.tokens = 0
         super().__init__(train_dataset=rows, data_collator=collate(padding), **others)
         # nll is scaled here by the tokens of the whole optimiser step; SimPO by the trainer, by the number of forward passes
@@ -96,6 +97,15 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
     def _note(self, **values: Tensor) -> None:
         for name, value in values.items():
             self.noted.setdefault(name, []).append(float(value.mean()))
+
+    def unlogged(self) -> dict[str, Any]:
+        """What the next line of the log is made of, so far; a checkpoint keeps it, and `go_on_logging` takes it back."""
+        loss = float(self.accelerator.gather(self._tr_loss).mean())
+        return {"loss": loss, "since": self._globalstep_last_logged, "noted": self.noted, "tokens": self.tokens}
+
+    def go_on_logging(self, *, loss: float, since: int, noted: dict[str, list[float]], tokens: int) -> None:
+        self._tr_loss += loss
+        self._globalstep_last_logged, self.noted, self.tokens = since, noted, tokens
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the objective noted since the last line."""

@@ -2,7 +2,8 @@
 
 `train` may be killed at any moment and called again with the same arguments: it goes on from the newest whole checkpoint, and the adapter
 is bit for bit that of an undisturbed run on the same machine, since weights, optimiser, schedule, random state and row order are all
-restored.  The folder then holds `adapter/` (peft's format), `log.jsonl` and `result.json`.
+restored, and so is the log but for its times.  Ctrl-C ends it after the step that runs, with a checkpoint of it.  The folder then holds
+`adapter/` (peft's format), `log.jsonl` and `result.json`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from usbrec import jsonl, models
+from usbrec import interrupts, jsonl, models
 from usbrec.errors import TrainingError
 from usbrec.progress import progress
 from usbrec.training import batches, checkpoints, memory
@@ -40,9 +41,9 @@ class TrainResult(Frozen):
     last_loss: float
     """Mean loss over the first and the last line of log.jsonl."""
     tokens: int
-    """Prompt and reply tokens seen by the process that finished the run (since its resume, if it was one)."""
+    """Prompt and reply tokens of all steps."""
     tokens_per_second: float
-    """Without loading, checks and checkpoints."""
+    """Without loading, checks and checkpoints; over all processes that had a share in the run."""
     counts: dict[str, int]
     """Rows used, dropped and shortened: see `batches.Counts`."""
     precision: Precision
@@ -199,7 +200,7 @@ class _Session:
         step = checkpoints.step_of(resumed) if resumed else 0
         watch.trim_log(step)
         watch.keep = lambda step: self._save(model, checkpoints.kept(self.out, step))
-        with progress("training, steps", self.steps, done=step) as bar:
+        with progress("training, steps", self.steps, done=step, unit="step") as bar, interrupts.stepping():
             watch.bar = bar
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         if trainer.is_world_process_zero():
@@ -280,7 +281,9 @@ class _Session:
         model.save_pretrained(str(temporary))
         (temporary / "README.md").unlink(missing_ok=True)
         told = json.loads((temporary / "adapter_config.json").read_text(encoding="utf-8"))
-        jsonl.write_json(temporary / "adapter_config.json", {**told, "base_model_name_or_path": self.name})
+        targets = told["target_modules"]  # a set of peft's, in any order
+        told |= {"base_model_name_or_path": self.name, "target_modules": sorted(targets) if isinstance(targets, list) else targets}
+        jsonl.write_json(temporary / "adapter_config.json", told)
         self.tokenizer.save_pretrained(str(temporary))
         shutil.rmtree(final, ignore_errors=True)
         final.parent.mkdir(exist_ok=True)

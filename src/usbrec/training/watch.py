@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from usbrec import jsonl
+from usbrec import interrupts, jsonl
 from usbrec.errors import CollapseError
 from usbrec.progress import Progress
 from usbrec.training import checkpoints, collapse, memory
@@ -25,6 +26,8 @@ from usbrec.training.settings import TrainingSettings
 _NAMES = {"learning_rate": "lr"}
 _KEPT = ("loss", "learning_rate", "grad_norm", "chosen_reward", "rejected_reward", "reward_margin", "accuracy")
 _BATCH = 16  # held-out rows measured at once
+_UNLOGGED = "unlogged.json"
+"""In a checkpoint: what was seen since the last line of the log."""
 
 
 class Watch(transformers.TrainerCallback):  # type: ignore[misc]
@@ -47,18 +50,29 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
     # ---- the trainer's events --------------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step:
+            self._go_on(self.out / f"checkpoint-{state.global_step}" / _UNLOGGED)
         if not self.held_out:
             return
         path = self.out / "start.json"
-        if state.global_step == 0:
-            self.start = self.measure()
-            if state.is_world_process_zero:
-                jsonl.write_text(path, self.start.model_dump_json())
-                self._write({"step": 0, **_numbers(self.start)})
-        else:
+        with interrupts.blocking():
+            if state.global_step == 0:
+                self.start = self.measure()
+                if state.is_world_process_zero:
+                    jsonl.write_text(path, self.start.model_dump_json())
+                    self._write({"step": 0, **_numbers(self.start)})
+                return
             self.start = Health.model_validate_json(path.read_text(encoding="utf-8"))
-            if state.global_step >= state.max_steps:
+            if self._is_due(state) and not any(_is_check(row) and row["step"] == state.global_step for row in self._lines()):
+                self._check(state)  # that of the step in which it was interrupted
+            elif state.global_step >= state.max_steps:
                 self.end = self.measure()
+
+    def _go_on(self, path: Path) -> None:
+        if path.exists():
+            carried = json.loads(path.read_text(encoding="utf-8"))
+            self._busy, self._spoken = carried.pop("busy"), tuple(carried.pop("spoken"))
+            self.trainer.go_on_logging(**carried)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._began = time.monotonic()
@@ -73,9 +87,15 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
             control.should_log = True
         if self.keep and self.settings.keep_every and state.global_step % self.settings.keep_every == 0 and state.is_world_process_zero:
             self.keep(state.global_step)
-        every = self.settings.check_every
-        if self.start is not None and (state.global_step % every == 0 or state.global_step == state.max_steps):
-            self._check(state)
+        if self.start is not None and self._is_due(state):
+            with suppress(interrupts.Interrupted), interrupts.blocking():  # it is made up for when training goes on
+                self._check(state)
+        if interrupts.pressed():
+            control.should_save = control.should_training_stop = True
+
+    def _is_due(self, state: Any) -> bool:
+        """Is there a check after this step?"""
+        return bool(state.global_step % self.settings.check_every == 0 or state.global_step == state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         if "loss" not in logs:
@@ -89,8 +109,11 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
             self._write({"step": state.global_step, **row, "tokens_per_second": round(tokens / max(seconds, 1e-9), 1)})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        carried = {**self.trainer.unlogged(), "busy": self._busy, "spoken": self._spoken}
         if state.is_world_process_zero:
-            checkpoints.seal(self.out / f"checkpoint-{state.global_step}")
+            folder = self.out / f"checkpoint-{state.global_step}"
+            jsonl.write_json(folder / _UNLOGGED, carried)
+            checkpoints.seal(folder)
 
     # ---- the collapse check ------------------------------------------------------------------------------------------------------------
 
@@ -100,6 +123,7 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             self._write({"step": state.global_step, **_numbers(self.end)})
         if broken := collapse.faults(self.end, self.start, self.settings):
+            shutil.rmtree(self.out / f"checkpoint-{state.global_step}", ignore_errors=True)  # saved before its check, which came to no end
             raise CollapseError(
                 f"training stopped at step {state.global_step}, the policy is collapsing: {'; '.join(broken)}",
                 where=str(self.out),
@@ -172,24 +196,37 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
     # ---- the log -----------------------------------------------------------------------------------------------------------------------
 
     def _write(self, row: dict[str, Any]) -> None:
+        """Adds a line; that of a check stands before that of the same step's loss, whichever came first."""
+        rows = self._lines() if _is_check(row) else []
+        if behind := [known for known in rows if known["step"] == row["step"]]:
+            self._rewrite([*rows[: -len(behind)], row, *behind])
+            return
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
+    def _lines(self) -> list[dict[str, Any]]:
+        path = self.out / "log.jsonl"
+        return [row for _, row in jsonl.read_objects(path)] if path.exists() else []
+
+    def _rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
+        jsonl.write_text(self.out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
     def trim_log(self, step: int) -> None:
         """Drops lines of steps that will be done again."""
-        path = self.out / "log.jsonl"
-        if path.exists():
-            kept = [row for _, row in jsonl.read_objects(path) if step and row.get("step", 0) <= step]
-            jsonl.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._rewrite([row for row in self._lines() if step and row["step"] <= step])
 
     def first_and_last_loss(self) -> tuple[float, float]:
         """Of log.jsonl."""
-        losses = [row["loss"] for _, row in jsonl.read_objects(self.out / "log.jsonl") if "loss" in row]
+        losses = [row["loss"] for row in self._lines() if "loss" in row]
         return losses[0], losses[-1]
 
     def rate(self) -> float:
         """Tokens a second of this process so far, checks and checkpoints left out."""
         return self.trainer.tokens / max(self._busy, 1e-9)
+
+
+def _is_check(row: dict[str, Any]) -> bool:
+    return "loss" not in row
 
 
 def _numbers(health: Health) -> dict[str, float]:

@@ -1,5 +1,0 @@
-"""`python -m usbrec.cli`."""
-
-from usbrec.cli import main
-
-main()
