@@ -66,7 +66,7 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
     whole = undisturbed[objective]
     given = f"{objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r}, {int(number)}"
     code = f"from test_resume import *; run_and_die({given})"
-    places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    places = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
     died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert died.returncode == (-number if number == signal.SIGKILL else 128 + number), died.stderr
