@@ -42,7 +42,7 @@ class Trained:
 
     @cached_property
     def recipe(self) -> Recipe:
-        return config.load(self.folder / "recipe.json")
+        return config.stored(self.folder)
 
     @cached_property
     def loop(self) -> Loop:

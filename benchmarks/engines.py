@@ -14,7 +14,7 @@ import typer
 from benchmarks import common
 from usbrec import models
 from usbrec.engine import ChatMessage, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import EngineConfig, OpenVINOSettings, TransformersSettings, connect
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.progress import progress
 
@@ -48,8 +48,8 @@ async def _main(trained: common.Trained, prompts: int, single: int, out: Path) -
     chats = [speaker.messages(row.dialogue) for row in rows]
     table = []
     makers: tuple[Callable[[], Contestant], ...] = (
-        lambda: _ours("openvino", EngineConfig(kind="openvino", model=model)),
-        lambda: _ours("transformers, bf16", EngineConfig(kind="transformers", model=model, dtype="bf16")),
+        lambda: _ours("openvino", OpenVINOSettings(model=model)),
+        lambda: _ours("transformers, bf16", TransformersSettings(model=model, dtype="bf16")),
         lambda: _llama(model),
     )
     for make in makers:

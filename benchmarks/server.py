@@ -16,7 +16,7 @@ from benchmarks import common
 from benchmarks.contest import DEFAULT, alone, plain, play, reference, searching, table
 from usbrec import jsonl
 from usbrec.engine import Engine
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import OpenAISettings, connect
 
 IN_FLIGHT = 64
 
@@ -38,7 +38,7 @@ async def _main(trained: common.Trained, rows: int, reference_rows: int, single:
     with endpoint(replies, out) as url:
 
         def engine() -> Engine:
-            return connect(EngineConfig(kind="openai", model="loopback", base_url=url, concurrency=4096))
+            return connect(OpenAISettings(model="loopback", base_url=url, concurrency=4096))
 
         ours = [plain(trained, engine(), IN_FLIGHT), searching(DEFAULT, trained, engine(), IN_FLIGHT)]
         theirs = reference(trained, engine())

@@ -10,12 +10,13 @@ import ast
 import inspect
 import sys
 import textwrap
-import types
 import typing
 from pathlib import Path
 
 import typer
 from pydantic import BaseModel
+
+from usbrec.settings import Settings, kinds_in, tag_of
 
 HERE = Path(__file__).parent
 
@@ -56,34 +57,39 @@ def recipes_page() -> str:
 
     lines = ["# Recipes", "", "Every key of a recipe. Written by `docs/generate.py` from the settings' docstrings; do not edit.", ""]
     lines += ["`${NAME}` and `${NAME:-default}` stand for environment variables; `--set section.key=value` overrides a key.", ""]
-    seen: dict[type[BaseModel], str] = {}
-    _section("recipe", Recipe, lines, seen)
+    _section("recipe", {"": Recipe}, lines, {})
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(title: str, model: type[BaseModel], lines: list[str], seen: dict[type[BaseModel], str]) -> None:
-    if model in seen:
-        lines += [f"## {title}", "", f"As [{seen[model]}](#{seen[model].replace('.', '')}).", ""]
+def _section(title: str, kinds: dict[str, type[Settings]], lines: list[str], seen: dict[tuple[type[Settings], ...], str]) -> None:
+    """The keys of a section; where it is one of several kinds, a table a kind."""
+    lines += [f"## {title}", ""]
+    known = seen.setdefault(tuple(kinds.values()), title)
+    if known != title:
+        lines += [f"As [{known}](#{known.replace('.', '')}).", ""]
         return
-    seen[model] = title
-    told = _docstrings(model)
-    lines += [f"## {title}", "", inspect.cleandoc(model.__doc__ or ""), "", "| key | default | meaning |", "|---|---|---|"]
-    inner: list[tuple[str, type[BaseModel]]] = []
+    inner: dict[str, dict[str, type[Settings]]] = {}
+    if len(kinds) > 1:
+        key = tag_of(next(iter(kinds.values())))[0]
+        lines += [f"One of these, told apart by `{key}` (the first where it is left out); a key of another one is an error.", ""]
+    for model in kinds.values():
+        lines += [inspect.cleandoc(model.__doc__ or ""), "", *_table(model)]
+        for name, field in model.model_fields.items():
+            if nested := kinds_in(field.annotation):
+                inner[name if title == "recipe" else f"{title}.{name}"] = nested
+    for name, nested in inner.items():
+        _section(name, nested, lines, seen)
+
+
+def _table(model: type[Settings]) -> list[str]:
+    told, rows = _docstrings(model), []
     for name, field in model.model_fields.items():
-        nested = _models_in(field.annotation)
-        given = "see below" if nested and field.default is not None else f"`{field.get_default(call_default_factory=True)}`"
-        default = "required" if field.is_required() else given
-        lines.append(f"| `{name}` | {default} | {told.get(name, '')} |")
-        inner += [(name if title == "recipe" else f"{title}.{name}", kind) for kind in nested]
-    lines.append("")
-    for name, kind in inner:
-        _section(name, kind, lines, seen)
-
-
-def _models_in(annotation: typing.Any) -> list[type[BaseModel]]:
-    if inspect.isclass(annotation) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [kind for part in typing.get_args(annotation) for kind in _models_in(part)]
+        if name == tag_of(model)[0]:
+            continue
+        nested = isinstance(field.default, BaseModel) or bool(kinds_in(field.annotation) and field.default is not None)
+        given = "see below" if nested else f"`{field.get_default(call_default_factory=True)}`"
+        rows.append(f"| `{name}` | {'required' if field.is_required() else given} | {told.get(name, '')} |")
+    return ["| key | default | meaning |", "|---|---|---|", *rows, ""] if rows else []
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:

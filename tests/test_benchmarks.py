@@ -14,7 +14,7 @@ from benchmarks.reference import ReferencePreferences, ReferenceSearch
 from benchmarks.server import endpoint
 from toy import CATALOGUE, LINKER, dialogue, example
 from usbrec.engine import ChatMessage, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import OpenAISettings, connect
 from usbrec.engines.metered import MeteredEngine
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.roles.catalogue import CatalogueProfiler
@@ -48,7 +48,7 @@ async def test_the_endpoint_answers_everybody(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn", reason="the endpoint of the benchmarks needs the extra `serve`")
     replies = ["one two three four five six seven eight nine", "Have you seen Heat (1995)?"]
     with endpoint(replies, tmp_path) as url:
-        engine = connect(EngineConfig(kind="openai", model="loopback", base_url=url))
+        engine = connect(OpenAISettings(model="loopback", base_url=url))
         (reply,) = await engine.chat(HELLO, sampling=Sampling())
         assert reply.text in replies and reply.completion_tokens == tokens_of(reply.text)
         choice = await engine.choose(HELLO, ("0", "1", "2"))

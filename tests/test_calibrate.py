@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from usbrec import calibrate, config, experiments, pipeline
 from usbrec.cli import app
-from usbrec.engines import EngineConfig
+from usbrec.engines import ScriptedSettings
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.calibration import Calibration
 
@@ -30,7 +30,7 @@ async def run(out: Path, *specs: str, **settings: object) -> Calibration:
 def test_a_judge_by_name() -> None:
     judge = calibrate.named("grounded:vote@some/model.gguf", recipe())
     assert (judge.settings.kind, judge.settings.method, judge.name) == ("grounded", "vote", "grounded:vote@model")
-    assert isinstance(judge.engine, EngineConfig) and judge.engine.model == "some/model.gguf"
+    assert isinstance(judge.engine, ScriptedSettings) and judge.engine.model == "some/model.gguf"
     assert calibrate.named("llm", recipe()).name == "llm:choose@fake"
     assert calibrate.named("catalogue", recipe()).engine is None
     with pytest.raises(ConfigError, match="'guess' is no judge"):
@@ -224,7 +224,10 @@ async def test_a_finished_run_lends_its_stages(tmp_path: Path) -> None:
         ("vary: {search.depth: [-1]}", "variant 'depth -1'"),
         ("variants: [{name: a}, {name: a}]", "two variants have one name"),
         ("very: {}", "very"),
-        ("variants: [{name: a}, {name: b, set: {evaluate.judges: [{kind: catalogue, votes: 3}]}}]", "'a' and 'b' have different judges"),
+        (
+            "variants: [{name: a}, {name: b, set: {engines.judge: {kind: scripted}, evaluate.judges: [{kind: llm}]}}]",
+            "'a' and 'b' have different judges",
+        ),
     ],
 )
 def test_faults_are_found_before_anything_runs(tmp_path: Path, text: str, fault: str) -> None:

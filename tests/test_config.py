@@ -33,7 +33,7 @@ def test_recipes_are_shipped() -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    text = "name: t\ndata: {kind: demo, splitt: official}\nprefer: {temprature: 0.5, k: 1}\nserach: {}\n"
+    text = "name: t\ndata: {kind: redial, splitt: official}\nprefer: {temprature: 0.5, k: 1}\nserach: {}\n"
     with pytest.raises(ConfigError) as fault:
         config.parse(text, where="r.yaml")
     told = str(fault.value)

@@ -21,7 +21,7 @@ from usbrec import config, jsonl, models, pipeline
 from usbrec.cli import judge as command
 from usbrec.config import Recipe
 from usbrec.drift import RESULT, SCALED, Drift
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, OpenAISettings
 from usbrec.errors import ConfigError, DataError, ModelError, UsbrecError
 from usbrec.evaluation import report
 from usbrec.evaluation.divergence import Divergence, curves, sheet
@@ -136,7 +136,7 @@ def served(server: Speaker) -> Callable[[Path, Path], EngineConfig]:
         jsonl.write_text(model, "merged")
         (models.cache() / "dequantised" / models.sha256_of(model)[:32]).mkdir(parents=True)  # as a policy of kind transformers would
         name = (adapter / "adapter_model.safetensors").read_text(encoding="utf-8")
-        return EngineConfig(kind="openai", model=name, base_url=server.url, retries=0)
+        return OpenAISettings(model=name, base_url=server.url, retries=0)
 
     return engine_of
 

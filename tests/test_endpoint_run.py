@@ -16,7 +16,7 @@ from loopback import Answer, Loopback
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER = ("paper-llama3.1-8b", "paper-chatglm3-6b", "paper-qwen2.5-7b")
-SMALL = ("data.kind=demo", "data.split=official", "prefer.rows=4", "evaluate.rows=3")
+SMALL = ("data={kind: demo}", "prefer.rows=4", "evaluate.rows=3")
 
 
 class Crowd(Loopback):

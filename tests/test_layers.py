@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 
 LAYERS = (
     ("interrupts",),
-    ("types", "errors", "seeds", "progress", "words"),
-    ("jsonl", "engine", "prompts", "titles"),
+    ("types", "errors", "seeds", "settings", "progress", "words"),
+    ("jsonl", "engine", "prompts", "titles", "faults", "strict_yaml"),
     ("rowmap", "models", "catalogue"),
     ("weights", "chat_template"),
     ("engines", "linking", "cooccurrence"),

@@ -18,7 +18,7 @@ from usbrec import config, jsonl, pipeline
 from usbrec.cli.compare import compared, load
 from usbrec.data.prepared import Card
 from usbrec.data.prepared import write as write_prepared
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, OpenAISettings, ScriptedSettings
 from usbrec.errors import ConfigError, DataError, UsbrecError
 from usbrec.rescoring import FAILED, judge_of, rescore
 from usbrec.types import Outcome, Score, Turn
@@ -77,7 +77,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def saying(*replies: str) -> EngineConfig:
-    return EngineConfig(kind="scripted", model="fake", replies=replies)
+    return ScriptedSettings(model="fake", replies=replies)
 
 
 async def test_the_catalogue_judge_as_known_by_hand(stored: Path) -> None:
@@ -136,7 +136,7 @@ async def test_votes_that_nobody_can_read_are_no_score(stored: Path) -> None:
 
 async def test_a_failing_judge_costs_its_turn_only_and_is_asked_again_after_an_interruption(stored: Path) -> None:
     with Loopback(default=Answer(text="1", logprobs={"1": 0.0})) as server:
-        engine = EngineConfig(kind="openai", base_url=server.url, model="j", retries=0, concurrency=1)
+        engine = OpenAISettings(base_url=server.url, model="j", retries=0, concurrency=1)
         server.script(Answer(status=400, message="too long"))
         folder = await again(stored, "llm:choose", engine)
         values = new_values(folder)["base"]
@@ -172,7 +172,7 @@ async def test_an_interrupted_rescoring_judges_only_what_is_missing(stored: Path
 
 async def test_when_every_verdict_fails_there_is_one_error(stored: Path) -> None:
     with Loopback(default=Answer(status=400, message="no such model")) as server:
-        engine = EngineConfig(kind="openai", base_url=server.url, model="j", retries=0)
+        engine = OpenAISettings(base_url=server.url, model="j", retries=0)
         with pytest.raises(UsbrecError, match=r"every verdict failed; the first one: .*no such model"):
             await again(stored, "llm:vote", engine)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,7 +20,7 @@ from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.data import DataConfig
 from usbrec.engine import Engine
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, serving
 from usbrec.engines.metered import Meter, MeteredEngine, metering
 from usbrec.errors import ConfigError, DataError, UsbrecError
 from usbrec.evaluation import calibration_tables
@@ -30,10 +30,11 @@ from usbrec.evaluation.votes import VoteStudy, count_votes
 from usbrec.pipeline import Run, slug
 from usbrec.roles import JudgeFor
 from usbrec.roles.llm import RUBRICS, asked
-from usbrec.roles.settings import JudgeSettings
+from usbrec.roles.settings import JudgeSettings, read_judge, worded
 from usbrec.rowmap import map_rows, tally
 from usbrec.rows import sample_rows
 from usbrec.seeds import rng_of, seed_of
+from usbrec.settings import kinds_in
 from usbrec.stages import Loop
 from usbrec.types import Example
 
@@ -60,11 +61,10 @@ def named(spec: str, recipe: Recipe) -> Named:
     """
     how, _, model = spec.partition("@")
     try:
-        settings = JudgeSettings.of(how)
+        settings = read_judge(how)
     except ValueError:
-        kinds, methods = (", ".join(get_args(JudgeSettings.model_fields[name].annotation)) for name in ("kind", "method"))
-        what = f"'{spec}' is no judge"
-        raise ConfigError(what, where="--judge", fix=f"write KIND[:METHOD][@MODEL]; kinds: {kinds}; methods: {methods}") from None
+        fix = f"write KIND[:METHOD][@MODEL]; kinds: {', '.join(kinds_in(JudgeSettings))}; methods: choose, vote"
+        raise ConfigError(f"'{spec}' is no judge", where="--judge", fix=fix) from None
     if settings.kind == "catalogue":
         return Named(settings.spec, settings, None)
     engine = recipe.engines.judge or (recipe.engines.policy if model else None)
@@ -73,7 +73,7 @@ def named(spec: str, recipe: Recipe) -> Named:
             f"the judge '{spec}' needs a model", where="--judge", fix=f"name one, {how}@MODEL, or add engines.judge to the recipe"
         )
     if model:
-        engine = engine.model_copy(update={"model": model, "adapter": None})
+        engine = serving(engine, model)
     return Named(settings.named(engine.model), settings, engine)
 
 
@@ -222,7 +222,7 @@ class Calibrating:
         parts = {
             "prepare": prepared, "judge": judge.settings.model_dump(mode="json"), "engine": judge.engine and judge.engine.identity(),
             "rows": self.rows, "split": self.split, "thorough": self.thorough, "seed": self.recipe.seed, "labels": labels,
-            "prompts": asked([judge.settings.model_copy(update={"wording": wording}) for wording in RUBRICS]),
+            "prompts": asked([worded(judge.settings, wording) for wording in RUBRICS]),
         }  # fmt: skip
         await self.run.stage(
             f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}", retry=True
@@ -233,8 +233,7 @@ class Calibrating:
     ) -> set[str]:
         """Asks a judge; the keys of the rows that failed."""
         assembly = Assembly(self.recipe, world, engines).judged_by(judge.engine)
-        words = {v: v if v in RUBRICS else judge.settings.wording for v in variants}
-        judges = {v: assembly.judge_for(judge.settings.model_copy(update={"wording": words[v]})) for v in variants}
+        judges = {v: assembly.judge_for(worded(judge.settings, v) if v in RUBRICS else judge.settings) for v in variants}
         order = sorted(examples, key=lambda e: seed_of(self.recipe.seed, "thorough", e.key))
         thorough = frozenset(example.key for example in order[: self.thorough])
         work = Calibrator(judges, self.probes(world), self.labels, thorough, self.recipe.seed)
@@ -334,6 +333,6 @@ def publish(folder: Path, found: Calibration) -> None:
     jsonl.write_json(folder / f"{found.data}.json", found.model_dump(mode="json"))
     jsonl.write_text(folder / f"{found.data}.md", calibration_tables.text(found))
     jsonl.write_text(folder / f"{found.data}.svg", drawn.file)
-    own = (folder / f"{kind}.json" for kind in sorted(get_args(DataConfig.model_fields["kind"].annotation)))  # others' files lie there, too
+    own = (folder / f"{kind}.json" for kind in sorted(kinds_in(DataConfig)))  # others' files lie there, too
     everything = [Calibration.model_validate_json(path.read_text(encoding="utf-8")) for path in own if path.exists()]
     jsonl.write_json(folder / "summary.json", calibration_tables.summary(everything))

@@ -7,30 +7,32 @@ reported at once, each with its place and, for a misspelt key, the key that was 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from usbrec import strict_yaml
 from usbrec.data import DataConfig
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, OpenVINOSettings
 from usbrec.errors import ConfigError
 from usbrec.evaluation.ieval import EvaluationSettings
+from usbrec.faults import faults_of, listed
 from usbrec.preferences import PreferenceSettings
-from usbrec.roles.settings import AffinitySettings, RecommenderSettings, Settings
+from usbrec.roles.settings import AffinitySettings, RecommenderSettings
 from usbrec.search import SearchSettings
+from usbrec.settings import Settings
 from usbrec.training.settings import ExportConfig, SftConfig, SimpoConfig
 
 
 class EngineSettings(Settings):
     """Which engine answers for which role."""
 
-    policy: EngineConfig = EngineConfig()
+    policy: EngineConfig = OpenVINOSettings()
     """The recommender's base model; by default SmolLM2-135M-Instruct in the embedded engine."""
     sft: EngineConfig | None = None
     """The SFT model where an endpoint serves it (a LoRA adapter by name, say); null: trained here and merged."""
@@ -146,99 +148,115 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse(text: str, *, where: str, overrides: Sequence[str] = ()) -> Recipe:
     """As `load`, from text."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError(f"is not YAML: {getattr(fault, 'problem', fault)}", where=place, fix="mend that line") from None
+    value = strict_yaml.load(text, where)
     if not isinstance(value, dict):
-        raise ConfigError("a recipe is a mapping of sections", where=where, fix="see recipes/demo.yaml")
-    for override in overrides:
-        _override(value, override)
-    missing: list[str] = []
-    value = _expand(value, missing)
-    if missing:
-        names = ", ".join(dict.fromkeys(missing))
-        raise ConfigError(f"the environment has no {names}", where=where, fix=f"set it, e.g. export {missing[0]}=...")
+        what = "is empty" if value is None else "a recipe is a mapping of sections"
+        raise ConfigError(what, where=where, fix="see recipes/demo.yaml")
+    _override(value, overrides)
+    wrong: list[str] = []
+    value = _expand(value, wrong)
+    if wrong:
+        raise ConfigError("; ".join(dict.fromkeys(wrong)), where=where, fix="set what is missing, e.g. export NAME=...")
     try:
         return Recipe.model_validate(value)
     except ValidationError as fault:
-        raise ConfigError(_explain(fault), where=where, fix="mend these keys; docs/recipes.md lists them all") from None
+        raise _refusal(faults_of(Recipe, fault), where, overrides) from None
 
 
-def _override(value: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"'{override}' is no setting", where="--set", fix="write it as section.key=value, e.g. --set sft.epochs=2")
-    *sections, key = name.split(".")
-    for section in sections:
-        inner: Any = value.setdefault(section, {})
-        if isinstance(inner, list) and key.isdigit():
-            break
-        if not isinstance(inner, dict):
-            raise ConfigError(f"'{section}' is no section", where=f"--set {override}")
-        value = inner
-    try:
-        value[key] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"'{text}' is not a YAML value", where=f"--set {override}") from None
+def _refusal(faults: Sequence[object], where: str, overrides: Sequence[str]) -> ConfigError:
+    section = next((f"; --set '{o.partition('.')[0]}={{...}}' sets a whole section anew" for o in overrides if "." in o), "")
+    return ConfigError(listed(faults, "the recipe"), where=where, fix=f"mend these keys; docs/recipes.md lists them all{section}")
 
 
-def _expand(value: Any, missing: list[str]) -> Any:
+def _override(value: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Sets `a.b=value`, `a.0.b=value` too.
+
+    Raises:
+        ConfigError: it is none, a section on the way holds no keys, or a later one undoes it.
+    """
+    names: list[str] = []
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not all(name.split(".")):
+            raise ConfigError(f"'{override}' is no setting", where="--set", fix="write it as section.key=value, e.g. --set sft.epochs=2")
+        if undone := next((known for known in names if f"{known}.".startswith(f"{name}.")), None):
+            raise ConfigError(f"{undone} is set twice", where=f"--set {override}", fix="leave one of them out")
+        names.append(name)
+        _set(value, name.split("."), strict_yaml.load(text, f"--set {override}"), f"--set {override}")
+
+
+def _set(holder: Any, keys: Sequence[str], value: Any, where: str) -> None:
+    for number, key in enumerate(keys, start=1):
+        at = _place_in(holder, key, where)
+        if number == len(keys):
+            holder[at] = value
+        elif isinstance(holder, dict) and holder.get(at) is None:
+            holder[at] = {}
+        holder = holder[at]
+
+
+def _place_in(holder: Any, key: str, where: str) -> str | int:
+    if isinstance(holder, dict):
+        return key
+    if not isinstance(holder, list):
+        raise ConfigError(f"'{key}' stands below a value that has no keys", where=where, fix="set the whole section, e.g. a={key: value}")
+    if not key.isdecimal() or int(key) >= len(holder):
+        raise ConfigError(f"'{key}' is no place in a list of {len(holder)}, counted from 0", where=where, fix="set the whole list")
+    return int(key)
+
+
+def _expand(value: Any, wrong: list[str]) -> Any:
+    """The value with environment variables in place; what is wrong with the others is added to `wrong`."""
     if isinstance(value, dict):
-        return {key: _expand(inner, missing) for key, inner in value.items()}
+        return {key: _expand(inner, wrong) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_expand(inner, missing) for inner in value]
+        return [_expand(inner, wrong) for inner in value]
     if not isinstance(value, str):
         return value
 
     def replace(found: re.Match[str]) -> str:
-        name, _, default = found[1].partition(":-")
-        if name not in os.environ and not default:
-            missing.append(name)
-        return os.environ.get(name, default)
+        reference = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", found[0])
+        if reference is None:
+            wrong.append(f"'{found[0]}' is no environment variable (write ${{NAME}} or ${{NAME:-default}})")
+            return ""
+        name, default = reference[1], reference[2]
+        if not os.environ.get(name) and default is None:
+            wrong.append(f"the environment has no {name}")
+        return os.environ.get(name) or default or ""
 
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?)\}", replace, value)
-
-
-def _explain(fault: ValidationError) -> str:
-    errors = fault.errors()
-    lines = [f"{len(errors)} fault{'s' if len(errors) > 1 else ''} in the recipe:"]
-    for error in errors:
-        place = ".".join(str(part) for part in error["loc"]) or "recipe"
-        if error["type"] == "extra_forbidden":
-            known = _fields_at([str(part) for part in error["loc"][:-1]])
-            near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
-            lines.append(f"  {place}: unknown key; {hint}")
-        else:
-            given = f" (given: {error['input']!r})" if not isinstance(error["input"], dict) else ""
-            lines.append(f"  {place}: {error['msg'].removeprefix('Value error, ')}{given}")
-    return "\n".join(lines)
-
-
-def _fields_at(place: Sequence[str]) -> list[str]:
-    model: type[BaseModel] | None = Recipe
-    for part in place:
-        field = model.model_fields.get(part) if model else None
-        model = _model_in(field.annotation) if field else model
-    return list(model.model_fields) if model else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for inner in typing.get_args(annotation) if (found := _model_in(inner))), None)
+    return re.sub(r"\$\{[^}]*\}?", replace, value)
 
 
 def stored(folder: Path) -> Recipe:
-    """The recipe that a run folder was made with.
+    """The recipe that a run folder was made with; what had no effect when it was written is left out.
 
     Raises:
-        ConfigError: the folder is no run folder.
+        ConfigError: the folder is no run folder, or its recipe is of another version.
     """
     path = folder / "recipe.json"
     if not path.exists():
         raise ConfigError("is no run folder", where=str(folder), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
-    return parse(path.read_text(encoding="utf-8"), where=str(path))
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return _as_stored(value)
+    except ValidationError as fault:
+        what = f"was written by another version of usbrec; {listed(faults_of(Recipe, fault), 'it')}"
+        raise ConfigError(what, where=str(path), fix="run the recipe again with another --out") from None
+    except (ValueError, OSError) as broken:
+        raise ConfigError(f"cannot be read ({broken})", where=str(path), fix="run the recipe again with this --out") from None
+
+
+def _as_stored(value: Any) -> Recipe:
+    """The recipe of a dump, without the keys of other kinds that earlier versions wrote out."""
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        faults = faults_of(Recipe, error)
+        if not all(fault.idle for fault in faults):
+            raise
+        for *path, key in (fault.path for fault in faults):
+            holder = value
+            for part in path:
+                holder = holder[part]
+            del holder[key]
+        return Recipe.model_validate(value)

@@ -17,7 +17,7 @@ from usbrec import interrupts, jsonl, models, prompts, weights
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, serving
 from usbrec.engines.transformers_model import adapter_digest
 from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.compare import kind_of
@@ -187,7 +187,7 @@ class _Arms:
             fix = "use a GGUF base model and run the recipe again"
             raise ConfigError("the base model is no GGUF file: its checkpoints cannot be merged", where=recipe.base_model, fix=fix)
         model = merge_gguf(base, adapter, folder / "model.gguf", recipe.export)
-        return recipe.engines.policy.model_copy(update={"model": str(model), "adapter": None})
+        return serving(recipe.engines.policy, str(model))
 
     def _policy(self, adapter: Path) -> dict[str, Any]:
         """All that decides what a checkpoint says."""

@@ -26,7 +26,7 @@ from usbrec.evaluation import variants as tables
 from usbrec.evaluation.ieval import Arm
 from usbrec.evaluation.report import new_outcomes
 from usbrec.evaluation.variants import Experiment
-from usbrec.roles.settings import Settings
+from usbrec.settings import Settings
 from usbrec.stages import Loop
 from usbrec.types import Outcome
 

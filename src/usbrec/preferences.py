@@ -29,8 +29,9 @@ from usbrec.engine import ChatMessage
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, SamplingRecommender, SeekerFor
 from usbrec.roles.catalogue import target_hit
-from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
+from usbrec.roles.settings import AttributesSeekerSettings, CatalogueJudgeSettings, JudgeSettings, SeekerSettings
 from usbrec.seeds import rng_of, seed_of
+from usbrec.settings import Settings
 from usbrec.types import Candidate, Dialogue, Example, Frozen, PreferencePair, Score
 
 PairingRule = Literal["paper", "best-worst", "margin"]
@@ -58,9 +59,9 @@ class PreferenceSettings(Settings):
     policy also learns when to take such an item up; 0 is the paper's setting."""
     hint_pool: int = Field(default=6, ge=1)
     """That item is one of so many that the retriever puts first."""
-    seeker: SeekerSettings = SeekerSettings()
+    seeker: SeekerSettings = AttributesSeekerSettings()
     """The simulated user of the look-ahead."""
-    judge: JudgeSettings = JudgeSettings()
+    judge: JudgeSettings = CatalogueJudgeSettings()
     """Who scores; an `llm` judge with method `vote` and 10 votes is the paper's."""
     judge_human: bool = True
     """The human reply is judged too, as it stands: no pair needs its score, the data card shows it; the paper leaves it unjudged."""

@@ -23,7 +23,7 @@ from usbrec.evaluation import report
 from usbrec.pipeline import Run, fingerprint
 from usbrec.roles import Judge, JudgeFor, Reply
 from usbrec.roles.llm import asked
-from usbrec.roles.settings import JudgeSettings
+from usbrec.roles.settings import JudgeSettings, read_judge
 from usbrec.rowmap import FATAL, map_rows, tally
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Outcome, Score
@@ -41,7 +41,7 @@ def judge_of(given: str) -> JudgeSettings:
         ConfigError: there is no such judge.
     """
     try:
-        return JudgeSettings.of(given)
+        return read_judge(given)
     except ValueError:
         known = "catalogue, llm and grounded, the latter two with :choose or :vote"
         raise ConfigError(f"there is no judge '{given}'", where="--judge", fix=f"known: {known}") from None

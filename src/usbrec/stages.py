@@ -14,7 +14,7 @@ from typing import Any, Literal
 from usbrec import data, interrupts, jsonl, models, preferences, prompts
 from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
-from usbrec.engines import EngineConfig
+from usbrec.engines import EngineConfig, serving
 from usbrec.errors import ConfigError, UsbrecError
 from usbrec.evaluation.ieval import ARMS, Evaluation, play_rows
 from usbrec.evaluation.rankers import RankRows, Sampled
@@ -172,7 +172,7 @@ class Loop:
         served = {"base": engines.policy, "sft": engines.sft, "rl": engines.rl}[which]
         if served is not None:
             return served
-        return engines.policy.model_copy(update={"model": str(self.run.folder / "export" / which / "model.gguf"), "adapter": None})
+        return serving(engines.policy, str(self.run.folder / "export" / which / "model.gguf"))
 
     # ---- preferences -------------------------------------------------------------------------------------------------------------
 

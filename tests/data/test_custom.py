@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from usbrec import data
-from usbrec.data import DataConfig
+from usbrec.data import CustomSettings
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 
@@ -17,7 +17,7 @@ ITEMS = [
     {"id": "g1", "title": "Ghosts", "year": 1984},
     {"id": "g2", "title": "Ghosts", "year": 2016},
 ]
-CONFIG = DataConfig(kind="custom")
+CONFIG = CustomSettings()
 
 
 def folder_with(tmp_path: Path, **files: list[object]) -> Path:
@@ -70,7 +70,7 @@ def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
 def test_a_limit_reports_the_rows_that_are_left(tmp_path: Path) -> None:
     said = [{"side": "seeker", "text": "hello"}]
     rows = [{"dialogue": said, "targets": ["h"], "dialogue_id": str(n)} for n in range(9)]
-    config = DataConfig(kind="custom", train_rows=4)
+    config = CustomSettings(train_rows=4)
     prepared = data.prepare(config, folder_with(tmp_path, train=rows), tmp_path / "out")
     assert len(prepared.splits["train"]) == prepared.card.rows["train"] == 4
     assert len(data.load(tmp_path / "out").splits["train"]) == 4

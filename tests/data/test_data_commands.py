@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from usbrec.cli.data import app
-from usbrec.data import DataConfig, prepare
+from usbrec.data import CustomSettings, prepare
 from usbrec.errors import DataError
 
 RUN = CliRunner()
@@ -22,7 +22,7 @@ def own(tmp_path: Path) -> Path:
     rows = [{"dialogue": said, "targets": ["r"], "reply": "Ronin (1998)", "dialogue_id": str(n)} for n in range(3)]
     for name, part in (("catalogue", items), ("train", rows[:1]), ("valid", rows[1:2]), ("test", rows[2:])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    prepare(DataConfig(kind="custom"), tmp_path, tmp_path / "out")
+    prepare(CustomSettings(), tmp_path, tmp_path / "out")
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from usbrec import jsonl
 from usbrec.cooccurrence import Likes
-from usbrec.data import DataConfig, load, prepare
+from usbrec.data import DemoSettings, load, prepare
 from usbrec.data.demo import build_demo, demo_catalogue
 from usbrec.data.demo_words import Phrases, neat, read_phrases
 from usbrec.data.prepared import SPLITS, Prepared
@@ -89,7 +89,7 @@ def test_most_offers_fit_what_was_liked_and_some_contexts_say_nothing(demo: Prep
 
 
 def test_prepare_gives_the_demo_and_load_the_same(tmp_path: Path) -> None:
-    made = prepare(DataConfig(kind="demo"), None, tmp_path)
+    made = prepare(DemoSettings(), None, tmp_path)
     again = load(tmp_path)
     assert made.splits == again.splits and made.likes == again.likes and made.card == again.card
     assert made.card.kind == "demo" and made.card.items == len(made.catalogue)

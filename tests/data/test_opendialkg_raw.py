@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from usbrec import data
 from usbrec.cli.data import app
-from usbrec.data import DataConfig
+from usbrec.data import OpenDialKGSettings
 from usbrec.data.opendialkg_raw import title_of
 from usbrec.errors import DataError
 
@@ -78,7 +78,7 @@ def folder_with(tmp_path: Path, dialogues: list[list[dict[str, Any]]], triples: 
 
 
 def prepare(tmp_path: Path, *dialogues: list[dict[str, Any]]) -> data.Prepared:
-    return data.prepare(DataConfig(kind="opendialkg"), folder_with(tmp_path / "raw", list(dialogues)), tmp_path / "out")
+    return data.prepare(OpenDialKGSettings(), folder_with(tmp_path / "raw", list(dialogues)), tmp_path / "out")
 
 
 def test_a_reply_that_names_the_work_its_path_leads_to_is_a_row(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_split_is_by_dialogue_and_does_not_move(tmp_path: Path) -> None:
 
 def test_a_recipe_and_the_commands_read_it_too(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "opendialkg", [FILM] * 30)
-    config = DataConfig(kind="opendialkg")
+    config = OpenDialKGSettings()
     before = data.digest(config, tmp_path)
     assert data.digest(config, folder) == before
     done = CliRunner().invoke(app, ["import", "opendialkg", "--from-dir", str(tmp_path), "--out", str(tmp_path / "out"), "--json"])
@@ -150,15 +150,15 @@ def test_a_row_that_is_no_dialogue_is_named_with_its_line(tmp_path: Path, messag
     with (folder / "opendialkg.csv").open("a", newline="") as file:
         csv.writer(file).writerow([messages, "", ""])
     with pytest.raises(DataError) as fault:
-        data.prepare(DataConfig(kind="opendialkg"), folder, tmp_path / "out")
+        data.prepare(OpenDialKGSettings(), folder, tmp_path / "out")
     assert fault.value.where == f"{folder / 'opendialkg.csv'}:3"
 
 
 def test_missing_or_foreign_triples_are_an_error(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [FILM], (("A", "directed_by", "B"), ("no triple",)))
     with pytest.raises(DataError, match="know no work"):
-        data.prepare(DataConfig(kind="opendialkg"), folder, tmp_path / "out")
+        data.prepare(OpenDialKGSettings(), folder, tmp_path / "out")
     (folder / "opendialkg_triples.txt").unlink()
     with pytest.raises(DataError, match="no such file") as fault:
-        data.prepare(DataConfig(kind="opendialkg"), folder, tmp_path / "out")
+        data.prepare(OpenDialKGSettings(), folder, tmp_path / "out")
     assert "usbrec data get opendialkg" in fault.value.fix

@@ -10,7 +10,7 @@ import pytest
 
 from usbrec import data, jsonl
 from usbrec.cooccurrence import Likes
-from usbrec.data import DataConfig
+from usbrec.data import OpenDialKGSettings, RedialSettings
 from usbrec.errors import DataError
 
 FILMS = {
@@ -81,7 +81,7 @@ def redial(tmp_path: Path) -> Path:
 
 
 def test_redial_traps(redial: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="redial"), redial, tmp_path / "out")
+    prepared = data.prepare(RedialSettings(), redial, tmp_path / "out")
     first, second, third = prepared.splits["train"]
     assert [message.side for message in first.dialogue.messages] == ["recommender", "seeker"], "the empty string went, the sides stayed"
     assert (first.targets, first.leaks) == (("100002",), ())
@@ -98,7 +98,7 @@ def test_redial_traps(redial: Path, tmp_path: Path) -> None:
 
 
 def test_every_trap_is_counted_and_every_skipped_row_named(redial: Path, tmp_path: Path) -> None:
-    card = data.prepare(DataConfig(kind="redial"), redial, tmp_path / "out").card
+    card = data.prepare(RedialSettings(), redial, tmp_path / "out").card
     assert card.skipped["train"] == {"key occurs twice": ["1:4"]}
     assert card.skipped["valid"] == {"context ends with the recommender": ["3:1"], "empty dialogue": ["3:2"]}
     assert card.skipped["test"] == {"no target": ["4:1"]}
@@ -118,31 +118,31 @@ def test_every_trap_is_counted_and_every_skipped_row_named(redial: Path, tmp_pat
 
 
 def test_likes_come_from_training_dialogues_only(redial: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="redial"), redial, tmp_path / "out")
+    prepared = data.prepare(RedialSettings(), redial, tmp_path / "out")
     assert prepared.likes == [("100001", "100004")], "3 is in valid, 5 in test; a disliked title does not count"
     assert prepared.card.counts["likes"]["rated dialogues left out: valid or test"] == 2
 
 
 def test_what_was_prepared_is_what_loads(redial: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="redial"), redial / "redial", tmp_path / "out")
+    prepared = data.prepare(RedialSettings(), redial / "redial", tmp_path / "out")
     again = data.load(tmp_path / "out")
     assert (again.splits, again.likes, again.card) == (prepared.splits, prepared.likes, prepared.card)
     assert again.catalogue.digest == prepared.catalogue.digest
 
 
 def test_limits_are_stable_and_leave_the_likes(redial: Path, tmp_path: Path) -> None:
-    one = data.prepare(DataConfig(kind="redial", train_rows=1), redial, tmp_path / "one")
-    two = data.prepare(DataConfig(kind="redial", train_rows=2), redial, tmp_path / "two")
+    one = data.prepare(RedialSettings(train_rows=1), redial, tmp_path / "one")
+    two = data.prepare(RedialSettings(train_rows=2), redial, tmp_path / "two")
     assert len(one.splits["train"]) == 1
     assert {e.key for e in one.splits["train"]} < {e.key for e in two.splits["train"]}
     assert one.likes == two.likes
 
 
 def test_the_digest_changes_with_the_config_and_with_the_files(redial: Path) -> None:
-    config = DataConfig(kind="redial")
+    config = RedialSettings()
     before = data.digest(config, redial)
     assert data.digest(config, redial) == before
-    assert data.digest(DataConfig(kind="redial", train_rows=1), redial) != before
+    assert data.digest(RedialSettings(train_rows=1), redial) != before
     (redial / "redial" / "test.jsonl").write_text("")
     assert data.digest(config, redial) != before
 
@@ -150,11 +150,11 @@ def test_the_digest_changes_with_the_config_and_with_the_files(redial: Path) -> 
 def test_a_missing_file_says_which_and_what_to_do(redial: Path, tmp_path: Path) -> None:
     (redial / "redial" / "test.jsonl").unlink()
     with pytest.raises(DataError) as fault:
-        data.prepare(DataConfig(kind="redial"), redial, tmp_path / "out")
+        data.prepare(RedialSettings(), redial, tmp_path / "out")
     assert "test.jsonl is missing" in fault.value.what
     assert "usbrec data get redial" in fault.value.fix
     with pytest.raises(DataError, match="no folder with opendialkg"):
-        data.prepare(DataConfig(kind="opendialkg"), None, tmp_path / "out")
+        data.prepare(OpenDialKGSettings(), None, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_broken_row_is_named_with_file_and_line(redial: Path, tmp_path: Path, 
     path = redial / "redial" / "valid.jsonl"
     path.write_text(path.read_text() + line + "\n" + "{}\n")
     with pytest.raises(DataError) as fault:
-        data.prepare(DataConfig(kind="redial"), redial, tmp_path / "out")
+        data.prepare(RedialSettings(), redial, tmp_path / "out")
     assert fault.value.where == f"{path}:4"
     assert what in fault.value.what
 
@@ -202,7 +202,7 @@ def opendialkg(tmp_path: Path) -> Path:
 
 
 def test_opendialkg_targets_that_are_words_or_years_are_dropped(opendialkg: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="opendialkg"), opendialkg, tmp_path / "out")
+    prepared = data.prepare(OpenDialKGSettings(), opendialkg, tmp_path / "out")
     assert {e.key: e.targets for e in prepared.splits["train"]} == {"7:1": ("4",), "8:3": ("2",), "9:1": ("3",), "10:1": ("3",)}
     counts = prepared.card.counts["train"]
     assert counts["target dropped: a genre word"] == 1
@@ -212,21 +212,21 @@ def test_opendialkg_targets_that_are_words_or_years_are_dropped(opendialkg: Path
 
 
 def test_opendialkg_attributes_are_put_in_order(opendialkg: Path, tmp_path: Path) -> None:
-    catalogue = data.prepare(DataConfig(kind="opendialkg"), opendialkg, tmp_path / "out").catalogue
+    catalogue = data.prepare(OpenDialKGSettings(), opendialkg, tmp_path / "out").catalogue
     assert (catalogue["0"].genres, catalogue["0"].stars) == (("war",), ("Jet Li",)), "a country is no genre; an actor counts once"
     assert catalogue["2"].genres == ("family", "comedy", "drama")
     assert catalogue["3"].year is None
 
 
 def test_the_row_split_of_opendialkg_leaks_and_is_counted_but_gives_no_likes(opendialkg: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="opendialkg"), opendialkg, tmp_path / "out")
+    prepared = data.prepare(OpenDialKGSettings(), opendialkg, tmp_path / "out")
     assert prepared.card.counts["test"]["dialogues with rows in train too"] == 1
     keys = [row.key for row in jsonl.read(tmp_path / "out" / "likes.jsonl", Likes)]
     assert keys == ["7", "8", "10"], "dialogue 9 has rows in test"
 
 
 def test_splitting_anew_by_dialogue_shares_none(opendialkg: Path, tmp_path: Path) -> None:
-    prepared = data.prepare(DataConfig(kind="opendialkg", split="dialogue", seed=3), opendialkg, tmp_path / "out")
+    prepared = data.prepare(OpenDialKGSettings(split="dialogue", seed=3), opendialkg, tmp_path / "out")
     of = {split: {row.dialogue_id for row in rows} for split, rows in prepared.splits.items()}
     assert not of["train"] & (of["valid"] | of["test"])
     assert sum(len(rows) for rows in prepared.splits.values()) == 6

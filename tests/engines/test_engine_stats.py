@@ -9,7 +9,7 @@ import pytest
 
 from clock import HANG
 from usbrec.engine import ChatMessage, Completion, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import ScriptedSettings, connect
 from usbrec.engines.stats import Counted, EngineStats, Gauge
 
 
@@ -39,7 +39,7 @@ async def test_samples_under_way_are_summed_over_time(monkeypatch: pytest.Monkey
 
 
 async def test_a_ledger_tells_what_reached_the_model(tmp_path: Path) -> None:
-    engine = connect(EngineConfig(kind="scripted"), tmp_path / "ledger.sqlite")
+    engine = connect(ScriptedSettings(), tmp_path / "ledger.sqlite")
     assert isinstance(engine, Counted)
     for _ in range(3):
         await engine.chat([ChatMessage(role="user", content="Hi")], sampling=Sampling())

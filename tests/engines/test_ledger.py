@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from usbrec.engine import ChatMessage, Completion, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import ScriptedSettings, connect
 from usbrec.engines.ledger import Ledger, LedgerEngine, totals
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import EngineError, StorageError
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
 
 
 async def test_writing_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
-    engine = connect(EngineConfig(kind="scripted"), tmp_path / "ledger.sqlite")
+    engine = connect(ScriptedSettings(), tmp_path / "ledger.sqlite")
     await engine.chat(HELLO, sampling=WARM)
     began = time.perf_counter()
     for i in range(1000):

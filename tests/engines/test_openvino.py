@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from usbrec.engine import ChatMessage, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import connect
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 from usbrec.engines.openvino_exact import Room
 from usbrec.engines.openvino_jobs import Sample, gguf_number, reason_of
@@ -29,7 +29,7 @@ EXACT = OpenVINOSettings(precision="exact", cache_gb=1, threads=2, timeout_secon
 
 @pytest.fixture
 async def engine(gguf: Path) -> AsyncIterator[OpenVINOEngine]:
-    running = OpenVINOEngine(str(gguf), EXACT)
+    running = OpenVINOEngine(EXACT.model_copy(update={"model": str(gguf)}))
     yield running
     await running.close()
 
@@ -182,7 +182,7 @@ async def test_a_child_that_keeps_dying_is_given_up(engine: OpenVINOEngine) -> N
 
 @pytest.mark.slow
 async def test_a_frozen_child_is_restarted(gguf: Path) -> None:
-    engine = OpenVINOEngine(str(gguf), EXACT.model_copy(update={"timeout_seconds": 10.0}))
+    engine = OpenVINOEngine(EXACT.model_copy(update={"model": str(gguf), "timeout_seconds": 10.0}))
     await engine.chat(HELLO, sampling=WARM)
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
@@ -192,7 +192,7 @@ async def test_a_frozen_child_is_restarted(gguf: Path) -> None:
 
 @pytest.mark.slow
 async def test_the_child_ends_with_close_and_the_engine_stays_closed(gguf: Path) -> None:
-    engine = OpenVINOEngine(str(gguf), EXACT)
+    engine = OpenVINOEngine(EXACT.model_copy(update={"model": str(gguf)}))
     await engine.chat(HELLO, sampling=WARM)
     pid = engine.pid
     assert pid is not None
@@ -212,7 +212,7 @@ import asyncio, os, sys
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 async def main():
-    engine = OpenVINOEngine(sys.argv[1], OpenVINOSettings(cache_gb=1))
+    engine = OpenVINOEngine(OpenVINOSettings(model=sys.argv[1], cache_gb=1))
     await engine.chat([ChatMessage(role="user", content="hello")], sampling=Sampling(max_tokens=2))
     print(engine.pid, flush=True)
     await engine.chat([ChatMessage(role="user", content="hello")], n=8, sampling=Sampling(temperature=1, max_tokens=4000))
@@ -262,7 +262,7 @@ async def test_choose_is_exact_and_prompts_are_tokenised_as_in_training(engine: 
 async def test_a_file_that_openvino_cannot_load(tmp_path: Path) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(100))
-    engine = OpenVINOEngine(str(bad), EXACT)
+    engine = OpenVINOEngine(EXACT.model_copy(update={"model": str(bad)}))
     with pytest.raises(ModelError, match=r"bad\.gguf"):
         await engine.chat(HELLO, sampling=WARM)
     await engine.close()
@@ -270,7 +270,7 @@ async def test_a_file_that_openvino_cannot_load(tmp_path: Path) -> None:
 
 async def test_a_missing_model_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USBREC_CACHE", str(tmp_path))
-    engine = connect(EngineConfig())
+    engine = connect(OpenVINOSettings())
     with pytest.raises(ModelError) as fault:
         await engine.chat(HELLO, sampling=WARM)
     assert fault.value.fix == "usbrec model get smollm2-135m-instruct"
@@ -288,6 +288,6 @@ def test_small_parts(head: Path) -> None:
     assert gguf_number(head, ".context_length") == 8192 and gguf_number(head, ".rope") is None
     assert overlap("and so <|e", "<|end|>") == 3 and overlap("and so", "<|end|>") == 0
     assert reason_of(RuntimeError("Exception from a.cpp:5:\nCheck 'x' failed\nno such file")) == "no such file"
-    assert EngineConfig(precision="exact").identity() == {
+    assert OpenVINOSettings(precision="exact").identity() == {
         "kind": "openvino", "model": "smollm2-135m-instruct", "precision": "exact", "weights": "q8_0",
     }  # fmt: skip

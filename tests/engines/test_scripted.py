@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from usbrec.engine import ChatMessage, Engine, Sampling
-from usbrec.engines import EngineConfig, connect
+from usbrec.engines import ScriptedSettings, connect
 from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import EngineError, EngineTimeout
 
@@ -55,7 +55,7 @@ async def test_choose_by_weights() -> None:
 
 
 async def test_closed_is_closed_and_connect_makes_one() -> None:
-    engine = connect(EngineConfig(kind="scripted", replies=("a", "b")))
+    engine = connect(ScriptedSettings(replies=("a", "b")))
     assert isinstance(engine, Engine) and (await engine.chat(HELLO, sampling=Sampling()))[0].text == "a"
     await engine.close()
     await engine.close()

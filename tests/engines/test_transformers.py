@@ -23,7 +23,7 @@ from training.gguf_files import tiny_of, write_adapter, write_gguf  # noqa: E402
 from training.tiny_models import chat, make_tiny_model  # noqa: E402
 from usbrec import doctor, models  # noqa: E402
 from usbrec.engine import ChatMessage, Engine, Sampling  # noqa: E402
-from usbrec.engines import EngineConfig, connect  # noqa: E402
+from usbrec.engines import OpenVINOSettings, connect  # noqa: E402
 from usbrec.engines.stops import settled  # noqa: E402
 from usbrec.engines.transformers import TransformersEngine, TransformersSettings  # noqa: E402
 from usbrec.engines.transformers_batch import Batch, Job, Row, draw, lots  # noqa: E402
@@ -50,7 +50,7 @@ def reference(tiny: Path) -> Reference:
 
 @pytest.fixture
 async def engine(tiny: Path) -> AsyncIterator[TransformersEngine]:
-    running = TransformersEngine(str(tiny), CPU)
+    running = TransformersEngine(CPU.model_copy(update={"model": str(tiny)}))
     yield running
     await running.close()
 
@@ -159,7 +159,7 @@ async def test_the_generation_config_names_further_ends(tiny: Path, tmp_path: Pa
     said = reference.greedy(PROMPTS[0], 16)
     folder = shutil.copytree(tiny, tmp_path / "other")
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, said[5]]}))
-    engine = TransformersEngine(str(folder), CPU)
+    engine = TransformersEngine(CPU.model_copy(update={"model": str(folder)}))
     [reply] = await engine.chat(PROMPTS[0], sampling=GREEDY)
     end = said.index(said[5])
     assert reply.text == reference.text(said[:end]) and (reply.finish, reply.completion_tokens) == ("stop", end + 1)
@@ -182,7 +182,7 @@ async def test_cancelled_rows_leave_and_the_others_go_on(engine: TransformersEng
 
 
 async def test_more_rows_than_the_batch_holds_wait(tiny: Path) -> None:
-    engine = TransformersEngine(str(tiny), CPU.model_copy(update={"max_batch": 3, "concurrency": 4}))
+    engine = TransformersEngine(CPU.model_copy(update={"model": str(tiny), "max_batch": 3, "concurrency": 4}))
     calls = [engine.chat(messages, n=4, sampling=WARM) for messages in PROMPTS]
     together = await asyncio.gather(*calls)
     assert together == [await engine.chat(messages, n=4, sampling=WARM) for messages in PROMPTS]
@@ -231,10 +231,10 @@ async def test_an_adapter_says_what_the_merged_model_says(tiny: Path, tmp_path: 
     adapter = write_adapter(AutoModelForCausalLM.from_pretrained(tiny), tmp_path / "adapter")
     merged = merge_safetensors(tiny, adapter, tmp_path / "merged")
     engines = {
-        "base": TransformersEngine(str(tiny), CPU),
-        "adapter": TransformersEngine(str(tiny), CPU.model_copy(update={"adapter": str(adapter)})),
-        "merged": TransformersEngine(str(merged), CPU),
-        "bf16": TransformersEngine(str(tiny), CPU.model_copy(update={"adapter": str(adapter), "dtype": "bf16"})),
+        "base": TransformersEngine(CPU.model_copy(update={"model": str(tiny)})),
+        "adapter": TransformersEngine(CPU.model_copy(update={"model": str(tiny), "adapter": str(adapter)})),
+        "merged": TransformersEngine(CPU.model_copy(update={"model": str(merged)})),
+        "bf16": TransformersEngine(CPU.model_copy(update={"model": str(tiny), "adapter": str(adapter), "dtype": "bf16"})),
     }
     said = {name: [(await e.chat(m, sampling=GREEDY))[0].text for m in PROMPTS[:3]] for name, e in engines.items()}
     chosen = {name: await e.choose(PROMPTS[0], ["a", "b", "c"]) for name, e in engines.items()}
@@ -251,7 +251,7 @@ async def test_a_gguf_file_is_dequantised_once(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("USBREC_CACHE", str(tmp_path))
     model = tiny_of("llama")
     files = models.resolve(write_gguf(model, "llama", tmp_path / "tiny.gguf"))
-    engine = TransformersEngine(str(files.path), CPU)
+    engine = TransformersEngine(CPU.model_copy(update={"model": str(files.path)}))
     with pytest.raises(ModelError, match="no chat template"):
         await engine.chat(PROMPTS[0], sampling=GREEDY)
     weights = models.cache() / "dequantised" / files.digest[:32] / "model.safetensors"
@@ -265,12 +265,12 @@ async def test_a_gguf_file_is_dequantised_once(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_connect_makes_one_and_the_name_is_its_identity(tiny: Path) -> None:
-    config = EngineConfig(kind="transformers", model=str(tiny), device="cpu", max_batch=2)
+    config = TransformersSettings(model=str(tiny), device="cpu", max_batch=2)
     engine = connect(config)
     assert isinstance(engine, TransformersEngine) and isinstance(engine, Engine) and engine.settings.max_batch == 2
     assert engine.name == f"transformers:model@{models.resolve(tiny).digest[:12]}:fp32"
     known = {"kind": "transformers", "model": str(tiny), "adapter": None, "dtype": "auto"}
-    assert EngineConfig(kind="openvino", model=str(tiny / "nothing.gguf")).identity()["model"].endswith("nothing.gguf")  # told at the start
+    assert OpenVINOSettings(model=str(tiny / "nothing.gguf")).identity()["model"].endswith("nothing.gguf")  # told at the start
     assert config.identity() == known | {"digest": models.resolve(tiny).digest}
     await engine.close()
 
@@ -298,7 +298,7 @@ async def test_a_template_that_refuses(tiny: Path, tmp_path: Path) -> None:
     template = (folder / "chat_template.jinja").read_text()
     refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system message') }}{% endif %}"
     (folder / "chat_template.jinja").write_text(refusal + template)
-    engine = TransformersEngine(str(folder), CPU)
+    engine = TransformersEngine(CPU.model_copy(update={"model": str(folder)}))
     with pytest.raises(EngineError, match="no system message"):
         await engine.chat(PROMPTS[0], sampling=GREEDY)
     assert (await engine.chat(PROMPTS[0][1:], sampling=GREEDY))[0].text
@@ -382,7 +382,7 @@ def other(tiny: Path, **changes: int) -> Any:
 
 
 async def fault_of(model: str, **settings: Any) -> Any:
-    engine = TransformersEngine(model, CPU.model_copy(update=settings))
+    engine = TransformersEngine(CPU.model_copy(update={"model": model, **settings}))
     with pytest.raises((ConfigError, ModelError)) as fault:
         await asyncio.gather(*(engine.chat(messages, sampling=GREEDY) for messages in PROMPTS))
     await engine.close()

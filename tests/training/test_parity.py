@@ -19,7 +19,7 @@ TRAINED = 32
 
 def demo_rows(count: int, folder: Path) -> list[SftRow]:
     """Prompts and human replies of the demo world, as SFT sees them."""
-    data.prepare(data.DataConfig(kind="demo"), None, folder)
+    data.prepare(data.DemoSettings(), None, folder)
     examples = [example for example in data.load(folder).splits["train"] if example.reply_whole][:count]
     return [
         SftRow(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from usbrec.cli.leaks import leaks, marked
+from usbrec.cli.options import idle
 
 app = typer.Typer(no_args_is_help=True, help="Import, fetch, check and show data sets.")
 
@@ -43,6 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 @app.command("import")
 def import_(
+    context: typer.Context,
     kind: Annotated[Kind, typer.Argument(help="Which data set.")],
     out: Annotated[Path, typer.Option("--out", help="The prepared folder to write.")],
     from_dir: Annotated[Path | None, typer.Option("--from-dir", help="The data set's files; default: USBREC_DATA.")] = None,
@@ -51,10 +53,17 @@ def import_(
     json_: Json = False,
 ) -> None:
     """Turn a data set's own files into a prepared folder; every trap met and every row left out is counted."""
+    from pydantic import TypeAdapter
+
     from usbrec.data import DataConfig, prepare
 
+    if kind is Kind.demo:
+        idle(context, "for data that is published: the demo is made and split anew", "from_dir", "split")
+    elif split is Split.official:
+        idle(context, "with --split dialogue", "seed")
+    told = {"kind": kind.value, "seed": seed, **({} if kind is Kind.demo else {"split": split.value})}
     given = from_dir or (Path(os.environ["USBREC_DATA"]) if os.environ.get("USBREC_DATA") else None)
-    prepared = prepare(DataConfig(kind=kind.value, split=split.value, seed=seed), given, out)
+    prepared = prepare(TypeAdapter[DataConfig](DataConfig).validate_python(told), given, out)
     card = prepared.card
     if json_:
         brief = {reason: len(keys) for reason, keys in _skipped(card.skipped).items()}

@@ -28,7 +28,7 @@ def rescore(
     Writes a new run folder with the same conversations, the old scores and the new one beside them, and its report.
     """
     from usbrec import config, interrupts, pipeline
-    from usbrec.engines import EngineConfig
+    from usbrec.engines import EngineConfig, OpenAISettings, OpenVINOSettings
     from usbrec.errors import ConfigError
     from usbrec.rescoring import judge_of
     from usbrec.rescoring import rescore as rescored
@@ -39,11 +39,11 @@ def rescore(
         raise ConfigError("the catalogue judge has no model", where="--judge catalogue", fix="leave --judge-model and --judge-url out")
     if judge_url and not judge_model:
         raise ConfigError("an endpoint needs the name of its model", where=f"--judge-url {judge_url}", fix="add --judge-model NAME")
-    engine = None
+    engine: EngineConfig | None = None
     if judge_url:
-        engine = EngineConfig(kind="openai", base_url=judge_url, model=judge_model, api_key_env=api_key_env)
+        engine = OpenAISettings(base_url=judge_url, model=judge_model, api_key_env=api_key_env)
     elif judge_model:
-        engine = EngineConfig(model=judge_model)
+        engine = OpenVINOSettings(model=judge_model)
     target = out or Path(f"{folder}-rescored-{settings.kind}")
     if target.resolve() == folder.resolve():
         raise ConfigError("is the run itself, which is only read", where=f"--out {target}", fix="choose another folder")

@@ -10,9 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from usbrec import __version__
 from usbrec.cooccurrence import Likes
@@ -21,29 +18,13 @@ from usbrec.data.corpus import Corpus, find_folder, places
 from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
 from usbrec.data.quality import measure_rows
 from usbrec.data.rows import RawRow, Tally, examples_of
+from usbrec.data.settings import CustomSettings, DataConfig, DemoSettings, OpenDialKGSettings, RedialSettings
 from usbrec.data.splits import by_dialogue, sample, shared_dialogues
-from usbrec.types import Example, Frozen
+from usbrec.types import Example
 
-__all__ = ["Card", "DataConfig", "Prepared", "digest", "load", "prepare"]
-
-
-class DataConfig(Frozen):
-    """Which data, and how it is split."""
-
-    kind: Literal["demo", "redial", "opendialkg", "custom"] = "demo"
-    """`demo`: the bundled world; `redial`, `opendialkg`: their authors' files (where these lie there) or iEvaLM's processed ones;
-    `custom`: a folder in this package's own format."""
-    split: Literal["official", "dialogue"] = "official"
-    """`official`: as published, where a split is (else drawn by dialogue); `dialogue`: all rows split anew, 80/10/10 by dialogue (the
-    split of OpenDialKG's processed files is by row and leaks)."""
-    train_rows: int | None = Field(default=None, gt=0)
-    """At most so many training rows, drawn by key; none: all.  The likes of all training dialogues stay."""
-    valid_rows: int | None = Field(default=None, gt=0)
-    """At most so many rows to tune on."""
-    test_rows: int | None = Field(default=None, gt=0)
-    """At most so many rows to report on."""
-    seed: int = 0
-    """Of the split and of the samples."""
+__all__ = [
+    "Card", "CustomSettings", "DataConfig", "DemoSettings", "OpenDialKGSettings", "Prepared", "RedialSettings", "digest", "load", "prepare",
+]  # fmt: skip
 
 
 def prepare(config: DataConfig, data_dir: Path | None, out: Path) -> Prepared:
@@ -56,14 +37,14 @@ def prepare(config: DataConfig, data_dir: Path | None, out: Path) -> Prepared:
         DataError: a file is missing or broken; with its place and the remedy.
         StorageError: the folder cannot be written.
     """
-    if config.kind == "demo":
+    if isinstance(config, DemoSettings):
         from usbrec.data.demo import build_demo
 
         build_demo(out, config.seed)
         return _limited(load(out), config)
-    if config.kind == "custom":
+    if isinstance(config, CustomSettings):
         return _limited(custom.read(data_dir, out), config)
-    corpus = redial.read(data_dir) if config.kind == "redial" else opendialkg.read(data_dir)
+    corpus = redial.read(data_dir) if isinstance(config, RedialSettings) else opendialkg.read(data_dir)
     return _prepare(corpus, config, out)
 
 
@@ -96,7 +77,7 @@ def _folder(kind: str, data_dir: Path | None) -> Path:
     return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
 
 
-def _prepare(corpus: Corpus, config: DataConfig, out: Path) -> Prepared:
+def _prepare(corpus: Corpus, config: RedialSettings | OpenDialKGSettings, out: Path) -> Prepared:
     rows = corpus.rows
     if config.split == "dialogue":
         rows = by_dialogue([row for split in SPLITS for row in corpus.rows[split]], config.seed)
@@ -107,7 +88,7 @@ def _prepare(corpus: Corpus, config: DataConfig, out: Path) -> Prepared:
         tallies[split].counts["dialogues with rows in train too"] = len(shared)
         tallies[split].counts["rows of dialogues with rows in train too"] = sum(row.dialogue_id in shared for row in rows[split])
     likes, counts = _likes(corpus, rows, found["train"], official=config.split == "official")
-    splits = {split: sample(found[split], _limit(config, split), config.seed) for split in SPLITS}
+    splits = {split: sample(found[split], config.limit(split), config.seed) for split in SPLITS}
     card = Card(
         kind=config.kind,
         split=config.split,
@@ -149,22 +130,19 @@ def _likes(corpus: Corpus, rows: dict[str, list[RawRow]], train: list[Example], 
     return likes, counts
 
 
-def _limit(config: DataConfig, split: str) -> int | None:
-    return {"train": config.train_rows, "valid": config.valid_rows, "test": config.test_rows}[split]
-
-
-def _limited(prepared: Prepared, config: DataConfig) -> Prepared:
+def _limited(prepared: Prepared, config: DemoSettings | CustomSettings) -> Prepared:
     """The same folder with at most the rows asked for, split anew where that is asked for."""
     splits = prepared.splits
-    if config.split == "dialogue" and config.kind == "custom":
-        splits = by_dialogue([row for split in SPLITS for row in splits[split]], config.seed)
-    splits = {split: sample(splits[split], _limit(config, split), config.seed) for split in SPLITS}
+    split = config.split if isinstance(config, CustomSettings) else prepared.card.split
+    if split == "dialogue":
+        splits = by_dialogue([row for name in SPLITS for row in splits[name]], config.seed)
+    splits = {name: sample(splits[name], config.limit(name), config.seed) for name in SPLITS}
     if splits == prepared.splits:
         return prepared
     held_out = {row.dialogue_id for split in ("valid", "test") for row in splits[split]}
     card = prepared.card.model_copy(
         update={
-            "split": config.split,
+            "split": split,
             "seed": config.seed,
             "rows": {split: len(splits[split]) for split in SPLITS},
             "dialogues": {split: len({row.dialogue_id for row in splits[split]}) for split in SPLITS},

@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.stats import EngineStats
 from usbrec.errors import EngineError, EngineReply, EngineTimeout, EngineUnavailable
 from usbrec.seeds import seed_of
-from usbrec.types import Frozen
+from usbrec.settings import Settings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -35,25 +35,30 @@ _BAD_REPLIES = 2
 _LONGEST_PAUSE = 60.0
 
 
-class OpenAISettings(Frozen):
-    """How an endpoint is reached."""
+class OpenAISettings(Settings):
+    """`openai`: an OpenAI-compatible endpoint."""
 
-    base_url: str
-    """Up to and with `/v1`."""
-    model: str
+    kind: Literal["openai"] = "openai"
+    model: str = Field(min_length=1)
     """As the endpoint names it; with vLLM also the name of a LoRA adapter."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Up to and with `/v1`."""
     api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; a local server needs none."""
+    """The environment variable that holds the key; a local server needs none.  The key itself is never written anywhere."""
     concurrency: int = Field(default=64, ge=1)
     """Most requests under way."""
     timeout_seconds: float = Field(default=300, gt=0)
     """Per request."""
     retries: int = Field(default=5, ge=0)
-    """Further attempts after a failure that may pass."""
+    """Further attempts after 429, 5xx, a timeout or a cut connection."""
     votes: int = Field(default=16, ge=1)
-    """Replies drawn by `choose` where there are no log-probabilities."""
+    """Replies that a judge draws where the endpoint offers no log-probabilities to choose by."""
     first_pause: float = Field(default=0.5, ge=0)
     """Seconds before the second attempt; doubled each time, up to a minute."""
+
+    def identity(self) -> dict[str, Any]:
+        """What changes what is said: for fingerprints."""
+        return self.model_dump(mode="json", include={"kind", "model", "base_url", "votes"})
 
 
 @dataclass

@@ -28,33 +28,40 @@ from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.stats import EngineStats
 from usbrec.errors import EngineError, EngineUnavailable, ModelError, Unsupported, UsbrecError
 from usbrec.seeds import seed_of
-from usbrec.types import Frozen
+from usbrec.settings import Settings
 
-Precision = Literal["fast", "bf16", "exact"]
 _LINE_LIMIT = 64 << 20
 _DEATHS = 3
 
 
-class OpenVINOSettings(Frozen):
-    """How the embedded engine computes."""
+class OpenVINOSettings(Settings):
+    """`openvino`, the embedded engine: on the CPU, in a child process."""
 
-    precision: Precision = "fast"
-    """`fast`: dynamic 8-bit activations; `bf16`: no such rounding; `exact`: float32 throughout, and nothing that other company changes
-    (`usbrec.engines.openvino_exact`; docs/log.md gives the differences)."""
+    kind: Literal["openvino"] = "openvino"
+    model: str = models.DEFAULT
+    """A known model, or the path of a GGUF file or of a folder with OpenVINO IR."""
+    precision: Literal["fast", "bf16", "exact"] = "fast"
+    """`fast`: dynamic 8-bit activations, and a reply may change with what else is in the batch; `bf16`: no such rounding; `exact`: float32
+    throughout, and a reply depends on its prompt and seed alone, to the last bit.  It takes about twice as long for one reply to a prompt,
+    five times as long for four, since each reads the prompt anew (docs/log.md gives the differences)."""
     weights: Literal["q8_0", "as-is"] = "q8_0"
-    """`q8_0`: tensor types that OpenVINO does not read faithfully are rewritten once (`usbrec.engines.rendition`)."""
+    """`q8_0`: 4-bit GGUF types that OpenVINO would round coarsely are first turned into 8-bit ones, once."""
     cache_gb: int = Field(default=2, ge=1)
     """Memory for attention keys and values, in GB; prefixes of earlier prompts stay in it."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; null for all cores."""
     max_batch: int = Field(default=256, ge=1)
-    """Most sequences in one step."""
+    """Most replies computed at once."""
     max_batched_tokens: int = Field(default=1024, ge=1)
     """Most tokens in one step: prompts longer than this are read in several steps."""
     concurrency: int = Field(default=64, ge=1)
     """Most calls under way; further callers wait."""
     timeout_seconds: float = Field(default=300, gt=0)
     """A child silent for so long while it has work is restarted."""
+
+    def identity(self) -> dict[str, Any]:
+        """What changes what is said: for fingerprints."""
+        return self.model_dump(mode="json", include={"kind", "model", "precision", "weights"}) | models.contents(self.model)
 
     def properties(self) -> dict[str, Any]:
         """The plugin's properties."""
@@ -76,8 +83,6 @@ class _Call:
 class OpenVINOEngine:
     """A GGUF file or an OpenVINO IR folder, behind the two verbs.  Belongs to the event loop of its first call."""
 
-    model: str
-    """A known model, or a path."""
     settings: OpenVINOSettings = field(default_factory=OpenVINOSettings)
     stats: EngineStats = field(default_factory=EngineStats)
 
@@ -93,7 +98,7 @@ class OpenVINOEngine:
     @cached_property
     def files(self) -> models.ModelFiles:
         """Raises ModelError where the model is not there."""
-        return models.resolve(self.model)
+        return models.resolve(self.settings.model)
 
     @property
     def name(self) -> str:

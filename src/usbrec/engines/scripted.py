@@ -9,17 +9,37 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
 
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.stats import EngineStats
 from usbrec.engines.stops import cut
 from usbrec.errors import EngineError
 from usbrec.seeds import seed_of
+from usbrec.settings import Settings
 
 Script = Callable[[Sequence[ChatMessage], Sampling, int], str]
 """(messages, sampling, index of the sample) -> reply; may raise an EngineError."""
 Weights = Callable[[Sequence[ChatMessage], Sequence[str]], Sequence[float]]
 """(messages, options) -> each option's probability in the whole distribution; their sum, at most 1, is the mass."""
+
+
+class ScriptedSettings(Settings):
+    """`scripted`: a fake for tests and demos."""
+
+    kind: Literal["scripted"] = "scripted"
+    model: str = "scripted"
+    """What it is called."""
+    replies: tuple[str, ...] = Field(default=("Have you seen Heat (1995)?",), min_length=1)
+    """Its lines; greedily the first, else one drawn by the seed."""
+    concurrency: int = Field(default=64, ge=1)
+    """Rows at once."""
+
+    def identity(self) -> dict[str, Any]:
+        """What changes what is said: for fingerprints."""
+        return self.model_dump(mode="json", include={"kind", "model", "replies"})
 
 
 @dataclass

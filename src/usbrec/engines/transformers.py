@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -24,14 +24,17 @@ from usbrec.engines.stats import EngineStats
 from usbrec.engines.transformers_batch import Answer, Job
 from usbrec.engines.transformers_model import Device, Dtype, TorchModel, adapter_digest, device_of, dtype_of, load
 from usbrec.engines.transformers_worker import Worker
-from usbrec.errors import EngineError, UsbrecError, first_line
+from usbrec.errors import EngineError, ModelError, UsbrecError, first_line
 from usbrec.seeds import seed_of
-from usbrec.types import Frozen
+from usbrec.settings import Settings
 
 
-class TransformersSettings(Frozen):
-    """How the transformers engine computes."""
+class TransformersSettings(Settings):
+    """`transformers`: torch in this process, on a GPU or the CPU (needs usbrec[train])."""
 
+    kind: Literal["transformers"] = "transformers"
+    model: str = models.DEFAULT
+    """A known model, a path, or the id of a hub model that was fetched."""
     adapter: str | None = None
     """The folder of a LoRA adapter in peft's format, trained on this model; null for none."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -45,13 +48,19 @@ class TransformersSettings(Frozen):
     concurrency: int = Field(default=64, ge=1)
     """Most calls under way; further callers wait."""
 
+    def identity(self) -> dict[str, Any]:
+        """What changes what is said: for fingerprints."""
+        found = self.model_dump(mode="json", include={"kind", "model", "adapter", "dtype"}) | models.contents(self.model)
+        if self.adapter:
+            with contextlib.suppress(ModelError):  # not there (yet): who starts it says so
+                found["adapter_digest"] = adapter_digest(Path(self.adapter))
+        return found
+
 
 @dataclass
 class TransformersEngine:
     """A GGUF file, a folder with safetensors or a model of the hub, behind the two verbs."""
 
-    model: str
-    """A known model, a path, or a hub id that was fetched."""
     settings: TransformersSettings = field(default_factory=TransformersSettings)
     stats: EngineStats = field(default_factory=EngineStats)
 
@@ -66,7 +75,7 @@ class TransformersEngine:
     @cached_property
     def files(self) -> models.ModelFiles:
         """Raises ModelError where the model is not there."""
-        return models.resolve(self.model)
+        return models.resolve(self.settings.model)
 
     @cached_property
     def adapter(self) -> Path | None:

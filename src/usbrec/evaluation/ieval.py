@@ -19,9 +19,10 @@ from usbrec.evaluation import protocols
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
 from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
-from usbrec.roles.settings import JudgeSettings, SeekerSettings, Settings
+from usbrec.roles.settings import AttributesSeekerSettings, CatalogueJudgeSettings, JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows, tally
 from usbrec.seeds import seed_of
+from usbrec.settings import Settings
 from usbrec.types import Dialogue, Example, Outcome, Turn
 
 Arm = Literal["base", "sft", "rl", "base+ses", "sft+ses", "rl+ses"]
@@ -52,11 +53,11 @@ class EvaluationSettings(Settings):
     """Draws those rows: runs with different seeds answer the same ones, and can be pooled."""
     turns: int = Field(default=2, ge=1)
     """Recommender turns of a conversation (the paper's t)."""
-    seeker: SeekerSettings = SeekerSettings()
+    seeker: SeekerSettings = AttributesSeekerSettings()
     """The simulated user, who knows the targets."""
-    judges: tuple[JudgeSettings, ...] = (JudgeSettings(),)
+    judges: tuple[JudgeSettings, ...] = Field(default=(CatalogueJudgeSettings(),), min_length=1)
     """Every reply is scored by each."""
-    arms: tuple[Arm, ...] = ARMS
+    arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
     """The models to compare; floors, the collaborative baseline and the ceiling are always there."""
     rankings: RankingSettings = RankingSettings()
     """Rankings of items, for Recall@10 and the like."""

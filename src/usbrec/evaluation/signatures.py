@@ -20,7 +20,7 @@ from usbrec.evaluation.metrics import hit
 from usbrec.evaluation.rankers import prefixes
 from usbrec.evaluation.variety import writes_unknown_title
 from usbrec.linking import Linker
-from usbrec.roles.settings import Settings
+from usbrec.settings import Settings
 from usbrec.types import Frozen, Outcome, Turn
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, Tag, TypeAdapter
 
-
-class Settings(BaseModel):
-    """Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from usbrec.settings import Settings, by
 
 
 class RecommenderSettings(Settings):
@@ -41,51 +37,100 @@ class RecommenderSettings(Settings):
 Wording = Literal["full", "short", "steps"]
 
 
-class SeekerSettings(Settings):
-    """The simulated user that knows the targets (PODCS and evaluation)."""
+class AttributesSeekerSettings(Settings):
+    """`attributes`: an agenda over the targets' attributes, which cannot leak a title."""
 
-    kind: Literal["attributes", "llm"] = "attributes"
-    """`attributes`: an agenda over the targets' attributes, which cannot leak a title; `llm`: the paper's, needs a capable model."""
+    kind: Literal["attributes"] = "attributes"
+
+
+class LLMSeekerSettings(Settings):
+    """`llm`: the paper's seeker, needs a capable model (`engines.seeker`)."""
+
+    kind: Literal["llm"] = "llm"
     max_tokens: int = Field(default=60, ge=1)
-    """Of an `llm` seeker's turn."""
+    """Of a turn."""
     temperature: float = Field(default=0.7, ge=0)
-    """Of an `llm` seeker."""
+    """Of a turn."""
 
 
-class JudgeSettings(Settings):
-    """One judge that knows the targets (docs/judges.md)."""
+SeekerSettings = Annotated[
+    Annotated[AttributesSeekerSettings, Tag("attributes")] | Annotated[LLMSeekerSettings, Tag("llm")], by("kind", "attributes")
+]
+"""The simulated user that knows the targets (PODCS and evaluation)."""
 
-    kind: Literal["catalogue", "llm", "grounded"] = "catalogue"
-    """`catalogue`: programmatic; `llm`: the paper's rubric; `grounded`: rules first, the LLM decides the rest between 0 and 1."""
+
+class CatalogueJudgeSettings(Settings):
+    """`catalogue`: programmatic."""
+
+    kind: Literal["catalogue"] = "catalogue"
+
+    @property
+    def spec(self) -> str:
+        """As `read_judge` reads it."""
+        return self.kind
+
+    def named(self, _: str) -> str:
+        """What makes one judge's scores another's."""
+        return self.kind
+
+
+class AskedJudgeSettings(Settings):
+    """A judge that asks an LLM (`engines.judge`)."""
+
+    kind: Literal["llm", "grounded"]
     method: Literal["choose", "vote"] = "choose"
-    """How an LLM is asked: the exact distribution over 0/1/2, or sampled votes."""
+    """How it is asked: the exact distribution over 0/1/2, or sampled votes."""
     votes: int = Field(default=10, ge=1)
     """Sampled votes of the method `vote` (Eq. 1); the paper uses 10."""
     least_mass: float = Field(default=0.5, ge=0, le=1)
     """`choose` gives no verdict where less of the model's probability is on the menu."""
     wording: Wording = "full"
-    """How the rubric is put to an LLM: one rubric in three wordings, for `usbrec judge calibrate` to compare."""
-
-    @classmethod
-    def of(cls, spec: str) -> JudgeSettings:
-        """The judge that a command line writes as KIND or KIND:METHOD.
-
-        Raises:
-            ValueError: there is no such kind or method, or a catalogue judge is given one.
-        """
-        kind, colon, method = spec.partition(":")
-        if colon and kind == "catalogue":
-            raise ValueError("a catalogue judge has no methods")
-        return cls.model_validate({"kind": kind, **({"method": method} if colon else {})})
+    """How the rubric is put to it: one rubric in three wordings, for `usbrec judge calibrate` to compare."""
 
     @property
     def spec(self) -> str:
-        """As `of` reads it."""
-        return self.kind if self.kind == "catalogue" else f"{self.kind}:{self.method}"
+        """As `read_judge` reads it."""
+        return f"{self.kind}:{self.method}"
 
     def named(self, model: str) -> str:
-        """What makes one judge's scores another's: `catalogue`, or `llm:choose@NAME`, NAME of the model's file or folder."""
-        return self.spec if self.kind == "catalogue" else f"{self.spec}@{PurePath(model).name.removesuffix('.gguf')}"
+        """What makes one judge's scores another's: `llm:choose@NAME`, NAME of the model's file or folder."""
+        return f"{self.spec}@{PurePath(model).name.removesuffix('.gguf')}"
+
+
+class LLMJudgeSettings(AskedJudgeSettings):
+    """`llm`: the paper's rubric."""
+
+    kind: Literal["llm"] = "llm"
+
+
+class GroundedJudgeSettings(AskedJudgeSettings):
+    """`grounded`: rules first, the LLM decides the rest between 0 and 1."""
+
+    kind: Literal["grounded"] = "grounded"
+
+
+JudgeSettings = Annotated[
+    Annotated[CatalogueJudgeSettings, Tag("catalogue")]
+    | Annotated[LLMJudgeSettings, Tag("llm")]
+    | Annotated[GroundedJudgeSettings, Tag("grounded")],
+    by("kind", "catalogue"),
+]
+"""One judge that knows the targets (docs/judges.md)."""
+
+
+def read_judge(spec: str) -> JudgeSettings:
+    """The judge that a command line writes as KIND or KIND:METHOD.
+
+    Raises:
+        ValueError: there is no such kind or method, or a catalogue judge is given one.
+    """
+    kind, colon, method = spec.partition(":")
+    return TypeAdapter[JudgeSettings](JudgeSettings).validate_python({"kind": kind, **({"method": method} if colon else {})})
+
+
+def worded(judge: JudgeSettings, wording: Wording) -> JudgeSettings:
+    """The same judge, asked in other words where it is asked in any."""
+    return judge if judge.kind == "catalogue" else judge.model_copy(update={"wording": wording})
 
 
 class AffinitySettings(Settings):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from usbrec.roles.settings import Settings
+from usbrec.settings import Settings
 
 Strategy = Literal["greedy", "best-of-n", "majority", "chain", "tree", "halving"]
 

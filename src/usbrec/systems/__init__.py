@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from usbrec.assemble import Assembly, World
 from usbrec.engine import Engine, Sampling
-from usbrec.engines import EngineConfig
+from usbrec.engines.openai import OpenAISettings
 from usbrec.errors import ConfigError, EngineReply, EngineTimeout
 from usbrec.evaluation.ieval import Evaluation
 from usbrec.roles import Recommender, RecommenderFor, Reply
@@ -109,9 +109,7 @@ def _endpoint(url: str, options: SystemOptions) -> System:
     if not options.model or not urlsplit(url).hostname:
         what = "an endpoint needs the name of its model" if not options.model else "is no URL"
         raise ConfigError(what, where=f"--system {url}", fix="write --system http://host:port/v1 --model NAME")
-    config = EngineConfig(
-        kind="openai", model=options.model, base_url=url, api_key_env=options.api_key_env, timeout_seconds=options.timeout
-    )
+    config = OpenAISettings(model=options.model, base_url=url, api_key_env=options.api_key_env, timeout_seconds=options.timeout)
 
     def recommender_for(assembly: Assembly) -> RecommenderFor:
         settings, at_once = assembly.recipe.recommender, options.concurrency or assembly.recipe.engines.policy.concurrency

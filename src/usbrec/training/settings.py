@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from usbrec.settings import Settings
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Settings):
     """What both objectives share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak learning rate of AdamW."""
@@ -90,10 +90,8 @@ class SimpoConfig(TrainingSettings):
     """Weight of the chosen reply's negative log-likelihood per token, added to the loss; 0 is SimPO proper."""
 
 
-class ExportConfig(BaseModel):
+class ExportConfig(Settings):
     """Merging an adapter into its base model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     quantisation: Literal["Q8_0", "F16", "BF16", "F32"] = "Q8_0"
     """Type of the merged linear layers in a GGUF file; all other tensors stay as they are, byte for byte."""
