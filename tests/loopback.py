@@ -27,6 +27,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     slow: float = 0.0
     """Seconds before the answer."""
+    trickle: float = 0.0
+    """Seconds between two bytes of the body."""
     cut: bool = False
     """Close the connection in the middle of the answer."""
     empty: bool = False
@@ -40,6 +42,13 @@ class Answer:
     """Of an error status."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Who hangs up is no fault of ours."""
+
+
 class Loopback:
     """The server; `requests` keeps every JSON body it was sent."""
 
@@ -51,7 +60,7 @@ class Loopback:
         self._answers: list[Answer] = []
         self._lock = threading.Lock()
         self._open = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -123,7 +132,7 @@ class Loopback:
                         self.wfile.write(whole[: len(whole) // 2])
                         self.close_connection = True
                     else:
-                        self.raw(200, whole, "application/json", answer.headers)
+                        self.raw(200, whole, "application/json", answer.headers, answer.trickle)
 
             def stream(self, answer: Answer, number: int) -> None:
                 self.send_response(200)
@@ -136,25 +145,32 @@ class Loopback:
                         self.close_connection = True
                         return
                     piece = f" {word}" if index else word
-                    self.chunk({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+                    self.chunk({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}, answer.trickle)
                 self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
                 self.chunk("[DONE]")
                 self.wfile.write(b"0\r\n\r\n")
 
-            def chunk(self, value: dict[str, Any] | str) -> None:
+            def chunk(self, value: dict[str, Any] | str, trickle: float = 0.0) -> None:
                 text = value if isinstance(value, str) else json.dumps(
                     {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "toy", **value}
                 )  # fmt: skip
                 data = f"data: {text}\n\n".encode()
-                self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                self.wfile.flush()
+                self.write(f"{len(data):x}\r\n".encode() + data + b"\r\n", trickle)
 
             def send(self, status: int, value: dict[str, Any], headers: dict[str, str] | None = None) -> None:
                 self.raw(status, json.dumps(value).encode(), "application/json", headers or {})
 
-            def raw(self, status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
+            def raw(self, status: int, body: bytes, kind: str, headers: dict[str, str], trickle: float = 0.0) -> None:
                 self.head(status, kind, len(body), headers)
-                self.wfile.write(body)
+                self.write(body, trickle)
+
+            def write(self, data: bytes, trickle: float) -> None:
+                for byte in data if trickle else ():
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(trickle)
+                self.wfile.write(b"" if trickle else data)
+                self.wfile.flush()
 
             def head(self, status: int, kind: str, length: int, headers: dict[str, str]) -> None:
                 self.send_response(status)

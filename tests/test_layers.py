@@ -13,9 +13,9 @@ from clock import HANG
 PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 
 LAYERS = (
-    ("interrupts",),
+    ("interrupts", "redaction"),
     ("types", "errors", "seeds", "settings", "progress", "words"),
-    ("jsonl", "engine", "prompts", "titles", "faults", "strict_yaml"),
+    ("jsonl", "engine", "prompts", "titles", "faults", "strict_yaml", "tasks"),
     ("rowmap", "models", "catalogue"),
     ("weights", "chat_template"),
     ("engines", "linking", "cooccurrence"),
@@ -107,6 +107,6 @@ def test_help_imports_nothing_that_costs_time() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
     imported = done.stdout.rpartition("imported:")[2].split()
-    heavy = {"torch", "transformers", "openvino", "openvino_genai", "matplotlib", "scipy", "openai", "numpy", "pydantic", "yaml"}
+    heavy = {"torch", "transformers", "openvino", "openvino_genai", "matplotlib", "scipy", "httpx", "numpy", "pydantic", "yaml"}
     assert "evaluate" in done.stdout and heavy & set(imported) == set(), imported
     assert "usbrec" in imported

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from usbrec import jsonl
-from usbrec.errors import DataError, EngineReply, EngineUnavailable
+from usbrec.errors import DataError, EngineReply, EngineUnavailable, UsbrecError
 from usbrec.rowmap import map_rows
 from usbrec.types import Frozen
 
@@ -109,4 +109,37 @@ async def test_the_gauge_is_told_beside_the_progress(tmp_path: Path, capsys: pyt
         return await square(n)
 
     await run(tmp_path / "r.jsonl", work, gauge=lambda: "42 tok/s")
-    assert "10/10" in (told := capsys.readouterr().err) and told.strip().endswith("left, 42 tok/s, 1 failed")
+    assert "10/10" in (told := capsys.readouterr().err) and "left, 42 tok/s, 1 failed\n" in told
+    assert told.endswith("t: 1 of 10 rows failed, the first by no\n")
+
+
+async def test_where_every_row_fails_the_map_ends_with_the_first_fault(tmp_path: Path) -> None:
+    async def refused(n: int) -> Row:
+        raise EngineReply(f"filtered {n}", where="http://x/v1", fix="ask for something else")
+
+    for _ in range(2):  # the same command again asks again
+        with pytest.raises(UsbrecError, match=r"every row failed; the first one: http://x/v1: filtered 0") as fault:
+            await run(tmp_path / "r.jsonl", refused)
+        assert fault.value.fix == "ask for something else"
+    assert (await run(tmp_path / "r.jsonl", square))[3].square == 9
+
+
+async def test_several_faults_at_once_are_one_fault_with_its_cause(tmp_path: Path) -> None:
+    together = asyncio.Barrier(2)
+
+    async def dying(n: int) -> Row:
+        await together.wait()
+        try:
+            raise OSError("no route")
+        except OSError as cause:
+            raise (EngineUnavailable("down") if n else ValueError("a mistake of ours")) from cause
+
+    with pytest.raises(EngineUnavailable, match="down") as fault:
+        await run(tmp_path / "r.jsonl", dying, range(2))
+    assert isinstance(fault.value.__cause__, OSError)
+
+    async def broken(n: int) -> Row:
+        raise ValueError("a mistake of ours")
+
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        await run(tmp_path / "r.jsonl", broken)

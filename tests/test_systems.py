@@ -314,7 +314,7 @@ async def test_a_plain_function_is_called_once_at_a_time_unless_asked_otherwise(
         import threading
         all_four = threading.Barrier(4)
         def reply(dialogue):
-            all_four.wait(timeout=HANG)
+            all_four.wait(timeout=120)
             return "all four at once"
     """
     assert {row.turns[0].reply for row in outcomes(await measure(data, source(data, together), concurrency=4))} == {"all four at once"}

@@ -18,7 +18,7 @@ from usbrec import models
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.errors import UsbrecError, first_line
 
-CORE = ("pydantic", "yaml", "typer", "rich", "openai", "httpx", "openvino_genai", "gguf", "numpy", "ahocorasick", "rapidfuzz", "bm25s",
+CORE = ("pydantic", "yaml", "typer", "rich", "httpx", "openvino_genai", "gguf", "numpy", "ahocorasick", "rapidfuzz", "bm25s",
         "scipy", "matplotlib", "jinja2", "platformdirs")  # fmt: skip
 EXTRAS = {
     "train": ("torch", "transformers", "peft", "accelerate", "safetensors"),
@@ -151,9 +151,14 @@ def in_torch() -> Check:
 
 async def endpoint(base_url: str, api_key_env: str) -> Check:
     """Does an OpenAI-compatible endpoint list its models?  It was asked for by name, so a failure counts."""
-    from usbrec.engines.openai import OpenAIEngine, OpenAISettings
+    from usbrec.engines.endpoint import named
+    from usbrec.engines.openai import OpenAIEngine
 
-    engine = OpenAIEngine(OpenAISettings(base_url=base_url, model="-", api_key_env=api_key_env, retries=0, timeout_seconds=20))
+    try:
+        settings = named(base_url, base_url=base_url, model="-", api_key_env=api_key_env, retries=0, timeout_seconds=20)
+    except UsbrecError as fault:
+        return Check("endpoint", "broken", f"{fault.where}: {fault.what}", fault.fix, core=True)
+    engine = OpenAIEngine(settings)
     try:
         names = await engine.models()
     except UsbrecError as fault:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
+from usbrec.redaction import redacted
 from usbrec.types import Frozen
 
 
@@ -47,8 +48,8 @@ class Sampling(Frozen):
 
 
 def whole(text: str) -> str:
-    """The text with "?" for half characters (lone surrogates, as a broken JSON escape makes them), which no file and no model takes."""
-    return text.encode("utf-8", "replace").decode()
+    """The text as a file may hold it: "?" for half characters (lone surrogates, as a broken JSON escape makes them), and no secret."""
+    return redacted(text.encode("utf-8", "replace").decode())
 
 
 class Completion(Frozen):

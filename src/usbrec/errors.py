@@ -7,6 +7,8 @@ else may reach a user as a traceback.
 
 from __future__ import annotations
 
+from usbrec.redaction import redacted
+
 
 class UsbrecError(Exception):
     """A fault with its place and its remedy.
@@ -20,8 +22,8 @@ class UsbrecError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        self.what, self.where, self.fix = what, where, fix
-        super().__init__(what)
+        self.what, self.where, self.fix = redacted(what), redacted(where), redacted(fix)
+        super().__init__(self.what)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.fix)
@@ -62,7 +64,7 @@ class EngineError(UsbrecError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached or started at all."""
+    """The engine cannot be reached, started or used at all: every other call would fail like this one (see `rowmap.FATAL`)."""
 
 
 class EngineTimeout(EngineError):
@@ -87,6 +89,14 @@ class CollapseError(TrainingError):
 
 class StorageError(UsbrecError):
     """A file that could not be written: a full disk, a read-only folder."""
+
+
+def cause_of(fault: BaseException) -> BaseException:
+    """The one fault that a task group's group of faults is about: an interruption, else the first that tells what to do, else the first."""
+    if not isinstance(fault, BaseExceptionGroup):
+        return fault
+    causes = [cause_of(inner) for inner in fault.exceptions]
+    return min(causes, key=lambda cause: (isinstance(cause, Exception), not isinstance(cause, UsbrecError)))
 
 
 def first_line(fault: BaseException) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from usbrec.redaction import redacted
 from usbrec.settings import Settings, kinds_in, tag_of
 
 Path = tuple[str | int, ...]
@@ -103,5 +104,5 @@ def _followed(model: type[Settings], place: Sequence[str | int]) -> tuple[Path, 
 
 
 def _brief(given: Any) -> str:
-    text = repr(given)
+    text = redacted(repr(given))
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -13,6 +13,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from usbrec import interrupts
+from usbrec.redaction import redacted
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr, beside whatever progress is shown."""
+    sys.stderr.write(f"{redacted(text)}\n")
+    sys.stderr.flush()
 
 
 class Progress(Protocol):
@@ -50,8 +57,7 @@ class Plain:
         rate = (self.done - self._before) / seconds
         left = (self.total - self.done) / rate if rate else float("inf")
         tail = f", {self.note}" if self.note else ""
-        sys.stderr.write(f"{self.label}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left{tail}\n")
-        sys.stderr.flush()
+        note(f"{self.label}: {self.done}/{self.total}, {rate:.2f}/s, {left:.0f} s left{tail}")
 
 
 @contextmanager

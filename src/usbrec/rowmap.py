@@ -2,14 +2,13 @@
 
 Every finished row is on disk before the next is counted; a run that is killed and started again does only what is missing.  Work is
 bounded (`limit` rows at once) and never waits for a slow neighbour.  A row that fails *is* a row: `failed` makes it from the error, and it
-is tried again by the next run (of a finished stage by what `tally` notes).  A fault that will hit every row (engine gone, disk full)
-stops the map with that error.
+is tried again by the next run (of a finished stage by what `tally` notes).  A fault that will hit every row (`FATAL`: engine gone, key
+refused, disk full) stops the map with that error, and so does the first one where no row at all succeeds.
 At the end the file is rewritten in the order of the input, so that an interrupted run leaves the same bytes as an undisturbed one.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +17,8 @@ from pydantic import BaseModel
 
 from usbrec import jsonl
 from usbrec.errors import ConfigError, EngineUnavailable, ModelError, PromptError, StorageError, UsbrecError
-from usbrec.progress import progress
+from usbrec.progress import note, progress
+from usbrec.tasks import together
 
 Source = TypeVar("Source")
 Row = TypeVar("Row", bound=BaseModel)
@@ -46,12 +46,16 @@ async def map_rows(
         gauge: told beside the progress, how full the engines are, say.
 
     Raises:
-        UsbrecError: one of `FATAL`, after the rows in flight were cancelled; finished rows stay on disk.
+        UsbrecError: one of `FATAL`, after the rows in flight were cancelled; finished rows stay on disk.  Or every row failed.
     """
     done = {row_key(row): row for row in _finished(path, kind) if not is_failed(row)}
     todo = [source for source in sources if key(source) not in done]
     if todo:
-        await _fill(todo, done, work, path, row_key, failed, label, limit, gauge)
+        faults = await _fill(todo, done, work, path, row_key, failed, label, limit, gauge)
+        if len(faults) == len(sources):
+            raise UsbrecError(f"every row failed; the first one: {_told(faults[0])}", where=label, fix=faults[0].fix)
+        if faults:
+            note(f"{label}: {len(faults)} of {len(sources)} rows failed, the first by {_told(faults[0])}")
     rows = [done[key(source)] for source in sources]
     jsonl.rewrite(path, rows)
     return rows
@@ -61,6 +65,10 @@ def tally(rows: int, broken: Iterable[str]) -> dict[str, Any]:
     """A finished stage's notes: how many rows, and the keys of those that failed, which the next run tries again (`pipeline.Run.stage`)."""
     keys = sorted(broken)
     return {"rows": rows, "failed": len(keys), "broken": keys}
+
+
+def _told(fault: UsbrecError) -> str:
+    return f"{fault.where}: {fault.what}" if fault.where else fault.what
 
 
 def _finished(path: Path, kind: type[Row]) -> list[Row]:
@@ -78,33 +86,26 @@ async def _fill(
     label: str,
     limit: int,
     gauge: Callable[[], str],
-) -> None:
+) -> list[UsbrecError]:
+    """Works through the rows; the faults of those that failed."""
     waiting = iter(todo)
-    failures = 0
+    faults: list[UsbrecError] = []
     with jsonl.Appender(path) as file, progress(label, len(todo) + len(done), done=len(done)) as bar:
 
         async def worker() -> None:
-            nonlocal failures
             for source in waiting:
                 try:
                     row = await work(source)
                 except FATAL:
                     raise
                 except UsbrecError as fault:
-                    failures += 1
+                    faults.append(fault)
                     row = failed(source, fault)
                 file.append(row)
                 done[row_key(row)] = row
-                bar.advance(note=", ".join(filter(None, (gauge(), f"{failures} failed" if failures else ""))))
+                bar.advance(note=", ".join(filter(None, (gauge(), f"{len(faults)} failed" if faults else ""))))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(limit, len(todo))):
-                    group.create_task(worker())
-        except* UsbrecError as faults:
-            raise _first(faults) from None
-
-
-def _first(faults: BaseExceptionGroup[UsbrecError]) -> UsbrecError:
-    inner = faults.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+        async with together() as group:
+            for _ in range(min(limit, len(todo))):
+                group.create_task(worker())
+    return faults

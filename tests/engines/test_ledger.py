@@ -8,13 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hostile.harness import leaked
+from usbrec import redaction
 from usbrec.engine import ChatMessage, Completion, Sampling
 from usbrec.engines import ScriptedSettings, connect
 from usbrec.engines.ledger import Ledger, LedgerEngine, totals
@@ -139,65 +140,58 @@ async def main():
     engine = LedgerEngine(ScriptedEngine(["a"]), Path(sys.argv[1]))
     for i in range(10**6):
         await engine.chat((ChatMessage(role="user", content=str(i)),), sampling=Sampling())
-        await asyncio.sleep(0.001)
         print(i, flush=True)
 asyncio.run(main())
 """
 
 
-def kill_a_writer(path: Path) -> int:
-    """Kills a process after 1.5 s of recording; returns how many calls it had made."""
+def kill_a_writer(path: Path, calls: int = 500) -> int:
+    """Kills a process that records after so many calls; returns how many of its calls were answered."""
     with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        began, said = None, 0
         for line in child.stdout:
-            said = int(line)
-            began = began or time.monotonic()
-            if time.monotonic() - began > 1.5:
-                break
-        os.kill(child.pid, signal.SIGKILL)
-    return said
+            if int(line) == calls:
+                os.kill(child.pid, signal.SIGKILL)
+            last = int(line)
+    return last + 1
 
 
-async def test_a_kill_loses_at_most_the_last_moment(tmp_path: Path) -> None:
+async def test_a_kill_loses_no_answer_that_was_given(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    said = await asyncio.to_thread(kill_a_writer, path)
-    stored = totals(path)[0].calls
-    assert said / 2 < stored
+    answered = await asyncio.to_thread(kill_a_writer, path)
     inner = ScriptedEngine(["a"])
     engine = LedgerEngine(inner, path)
-    for i in range(stored):
+    for i in range(answered):
         await engine.chat((ChatMessage(role="user", content=str(i)),), sampling=Sampling())
-    assert inner.stats.calls == 0
+    assert answered > 500 and inner.stats.calls == 0
     await engine.close()
 
 
-async def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_at_once_and_no_answer_that_was_given_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     engine = LedgerEngine(ScriptedEngine(["x" * 40_000]), path)
     await engine.chat(HELLO, sampling=WARM)
-    await asyncio.sleep(0.5)
     store = engine.ledger._store
     pages = store.execute("pragma page_count").fetchone()[0]
-    store.execute(f"pragma max_page_count = {pages + 2}")
+    store.execute(f"pragma max_page_count = {pages + 60}")
     with pytest.raises(StorageError, match="full") as fault:
         for i in range(40):
             await engine.chat((ChatMessage(role="user", content=str(i)),), sampling=WARM)
-            await asyncio.sleep(0.05)
-    assert "make room" in fault.value.fix and totals(path)[0].calls >= 1
+    given = engine.inner.stats.calls - 1  # the last answer could not be recorded, and was not given
+    assert "make room" in fault.value.fix and 1 < given < 40 and totals(path)[0].calls == given
     store.execute(f"pragma max_page_count = {pages + 10_000}")
+    await engine.chat((ChatMessage(role="user", content=str(given - 1)),), sampling=WARM)
     await engine.close()
-    with closing(sqlite3.connect(path)) as store:
-        assert store.execute("pragma integrity_check").fetchone() == ("ok",)
-    assert totals(path)[0].calls == engine.inner.stats.calls
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+    assert totals(path)[0].calls == given + 1
 
 
-async def test_half_a_character_neither_stops_the_writer_nor_is_lost(tmp_path: Path) -> None:
+async def test_half_a_character_is_no_fault_and_is_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     engine = LedgerEngine(ScriptedEngine(lambda messages, *_: "bad \ud83d" if messages[-1].content == "3" else "fine"), path)
     for number in range(6):
         await engine.chat([ChatMessage(role="user", content=str(number))], sampling=WARM)
-        await asyncio.sleep(0.1)  # several commits
     await engine.close()
     with closing(sqlite3.connect(path)) as file:
         stored = [reply for (reply,) in file.execute("select reply from calls order by rowid")]
@@ -214,12 +208,31 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     assert totals(tmp_path / "none.sqlite") == []
 
 
-async def test_writing_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
-    engine = connect(ScriptedSettings(), tmp_path / "ledger.sqlite")
-    await engine.chat(HELLO, sampling=WARM)
-    began = time.perf_counter()
-    for i in range(1000):
-        await engine.chat((ChatMessage(role="user", content=str(i)),), sampling=WARM)
-    assert time.perf_counter() - began < 2
+async def test_several_engines_and_readers_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    one, two = (connect(ScriptedSettings(), path) for _ in range(2))
+    for i in range(50):
+        await one.chat((ChatMessage(role="user", content=str(i)),), sampling=WARM)
+        await two.chat((ChatMessage(role="user", content=str(2 * i)),), sampling=WARM)
+        assert totals(path)[0].calls == one.stats.calls + two.stats.calls  # type: ignore[attr-defined]
+    assert one.hits + two.hits == 25  # type: ignore[attr-defined]
+    await one.close()
+    await two.close()
+
+
+async def test_a_secret_does_not_reach_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_SECRETS", set())
+    redaction.keep_secret("sk-hidden-1234")
+
+    def script(messages: Sequence[ChatMessage], sampling: Sampling, index: int) -> str:
+        if messages[-1].content == "fail":
+            raise EngineError("wrong key sk-hidden-1234 for http://me:word@host/v1")
+        return "your key is sk-hidden-1234"
+
+    engine = LedgerEngine(ScriptedEngine(script), tmp_path / "ledger.sqlite")
+    assert (await engine.chat(HELLO, sampling=WARM))[0].text == "your key is ***"
+    with pytest.raises(EngineError, match=r"wrong key \*\*\* for http://\*\*\*@host"):
+        await engine.chat((ChatMessage(role="user", content="fail"),), sampling=WARM)
+    assert [piece async for piece in engine.stream(HELLO, sampling=Sampling())]
     await engine.close()
-    assert totals(tmp_path / "ledger.sqlite")[0].calls == 1001
+    assert leaked(["sk-hidden-1234", "word@"], tmp_path) == []

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Iterator
 
 import pytest
+from pydantic import ValidationError
 
 from loopback import Answer, Loopback
+from usbrec import redaction
 from usbrec.engine import ChatMessage, Sampling
+from usbrec.engines import endpoint
+from usbrec.engines.endpoint import Refused
 from usbrec.engines.openai import OpenAIEngine, OpenAISettings, read_vote
-from usbrec.errors import EngineError, EngineReply, EngineTimeout, EngineUnavailable
+from usbrec.errors import ConfigError, EngineError, EngineReply, EngineTimeout, EngineUnavailable
 
 HELLO = (ChatMessage(role="user", content="hello"),)
 GREEDY = Sampling()
@@ -73,6 +78,79 @@ async def test_retries_end(server: Loopback) -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("wish", ["3600", "inf", "Wed, 01 Jan 2200 00:00:00 GMT"])
+async def test_a_wait_beyond_the_deadline_is_told_and_not_slept_through(server: Loopback, wish: str) -> None:
+    server.default = Answer(status=429, headers={"Retry-After": wish})
+    with pytest.raises(EngineUnavailable, match="it asks to be left alone for"):
+        await engine_of(server).chat(HELLO, sampling=GREEDY)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("wish", ["nan", "soon", "-5", "", "Wed, 01 Jan 1990 00:00:00 GMT"])
+async def test_a_wish_that_nobody_understands_is_none(server: Loopback, wish: str) -> None:
+    server.script(Answer(status=429, headers={"Retry-After": wish}))
+    await engine_of(server).chat(HELLO, sampling=GREEDY)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(status=400, message="flagged by the content filter"), Refused),
+        (Answer(status=403, message="Your input was flagged"), Refused),
+        (Answer(status=413), Refused),
+        (Answer(status=422), Refused),
+        (Answer(status=401), EngineUnavailable),
+        (Answer(status=403), EngineUnavailable),
+        (Answer(status=404), EngineUnavailable),
+        (Answer(status=429, message="insufficient_quota"), EngineUnavailable),
+        (Answer(status=307, headers={"Location": "http://me:word@elsewhere/v1"}), EngineUnavailable),
+    ],
+)
+async def test_whose_fault_a_refusal_is(server: Loopback, answer: Answer, kind: type[EngineError]) -> None:
+    server.default = answer
+    fault = await fault_of(engine_of(server))
+    assert type(fault) is kind and len(server.requests) == 1 and "word@" not in str(fault)
+
+
+async def test_a_filtered_prompt_among_several_samples_is_one_fault_and_changes_nothing(server: Loopback) -> None:
+    engine = engine_of(server)
+    server.script(*[Answer(status=400, message="filtered")] * 2)
+    with pytest.raises(Refused, match="filtered"):
+        await engine.chat(HELLO, n=3, sampling=WARM)
+    assert len(await engine.chat(HELLO, n=3, sampling=WARM)) == 3 and server.requests[-1]["n"] == 3
+
+
+async def test_a_fault_of_a_top_up_is_that_fault() -> None:
+    with Loopback(honours_n=False) as server:
+        server.script(Answer(), *[Answer(status=400, message="filtered")] * 4)
+        with pytest.raises(Refused, match="filtered"):
+            await engine_of(server).chat(HELLO, n=3, sampling=WARM)
+
+
+async def test_a_reply_is_cut_to_what_its_tokens_can_hold(server: Loopback) -> None:
+    server.default = Answer(text="word " * 10_000)
+    engine, few = engine_of(server, retries=0), Sampling(max_tokens=4)
+    [reply] = await engine.chat(HELLO, sampling=few)
+    assert reply.finish == "length" and 400 < len(reply.text) <= 512
+    pieces = [piece async for piece in engine.stream(HELLO, sampling=few)]
+    assert 400 < len("".join(pieces)) <= 512
+    server.default = Answer(text="x" * 10_000_000)
+    for _ in range(2):
+        with pytest.raises(EngineReply, match="longer than"):
+            await engine.chat(HELLO, sampling=few)
+
+
+@pytest.mark.parametrize("value", [{"logprob": math.nan}, {"logprob": "much"}, {"logprob": 3.0}, {"token": 1}])
+async def test_log_probabilities_that_are_none_give_no_verdict(server: Loopback, value: dict[str, object]) -> None:
+    entry = {"token": "1", "logprob": -0.1, **value}
+    logprobs = {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": [entry]}]}
+    choice = {"message": {"role": "assistant", "content": "1"}, "finish_reason": "stop", "logprobs": logprobs}
+    server.default = Answer(body=json.dumps({"choices": [choice]}))
+    with pytest.raises(EngineReply, match="breaks the protocol"):
+        await engine_of(server, retries=0).choose(HELLO, ["0", "1"])
+
+
 @pytest.mark.parametrize(("status", "fix"), [(400, "its message says why"), (401, "MY_KEY"), (404, "doctor --base-url")])
 async def test_a_refusal_is_final_and_names_the_fix(server: Loopback, status: int, fix: str) -> None:
     server.default = Answer(status=status)
@@ -98,11 +176,61 @@ async def test_an_answer_that_is_none_is_asked_again_twice_only(server: Loopback
     assert len(server.requests) == 3
 
 
-async def test_a_slow_server_is_a_timeout(server: Loopback) -> None:
-    server.default = Answer(slow=1.0)
-    with pytest.raises(EngineTimeout, match=r"0\.1 s"):
-        await engine_of(server, timeout_seconds=0.1, retries=1).chat(HELLO, sampling=GREEDY)
+async def test_a_call_has_one_deadline_whatever_its_retries(server: Loopback) -> None:
+    engine = engine_of(server, timeout_seconds=1)
+    await engine.chat(HELLO, sampling=GREEDY)
+    server.default = Answer(slow=30)
+    with pytest.raises(EngineTimeout, match="no whole answer within 1 s"):
+        await engine.chat(HELLO, sampling=GREEDY)
     assert len(server.requests) == 2
+
+
+async def test_a_server_that_never_answers_ends_all_calls_at_the_first_deadline(server: Loopback) -> None:
+    server.default = Answer(slow=30)
+    with pytest.raises(EngineUnavailable, match="none to any other call"):
+        await engine_of(server, timeout_seconds=0.2).chat(HELLO, sampling=GREEDY)
+
+
+async def test_a_server_that_stops_answering_ends_all_calls_at_the_third(server: Loopback) -> None:
+    engine = engine_of(server, timeout_seconds=0.5)
+    await engine.chat(HELLO, sampling=GREEDY)
+    server.default = Answer(slow=30)
+    faults = [await fault_of(engine) for _ in range(3)]
+    assert [type(fault) for fault in faults] == [EngineTimeout, EngineTimeout, EngineUnavailable] and "it hangs" in faults[2].what
+    server.default = Answer()
+    await engine.chat(HELLO, sampling=GREEDY)
+    server.default = Answer(slow=30)
+    assert type(await fault_of(engine)) is EngineTimeout
+
+
+async def fault_of(engine: OpenAIEngine) -> EngineError:
+    with pytest.raises(EngineError) as fault:
+        await engine.chat(HELLO, sampling=GREEDY)
+    return fault.value
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_that_trickles_ends_at_the_deadline(server: Loopback, stream: bool) -> None:
+    server.default = Answer(text="a b c d e", trickle=0.2)
+    engine = engine_of(server, timeout_seconds=1)
+    with pytest.raises(EngineError, match="no whole answer within 1 s"):
+        if stream:
+            _ = [piece async for piece in engine.stream(HELLO, sampling=GREEDY)]
+        else:
+            await engine.chat(HELLO, sampling=GREEDY)
+
+
+async def test_whoever_waits_is_told(server: Loopback, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WORD", 0.2)
+    server.default = Answer(slow=1.5)
+    engine = engine_of(server)
+    await asyncio.gather(*(engine.chat(HELLO, sampling=GREEDY) for _ in range(20)))
+    told = capsys.readouterr().err.splitlines()
+    assert 1 <= len(told) <= 20 and all("no answer yet after" in line and "given up at" in line and server.url in line for line in told)
+    server.script(*[Answer(status=503, message="busy")] * 3)
+    monkeypatch.setattr(endpoint, "FIRST_WORD", 60)
+    await engine.chat(HELLO, sampling=GREEDY)
+    assert capsys.readouterr().err.count("HTTP 503: busy; asked again in") == 1
 
 
 async def test_no_server_at_all() -> None:
@@ -198,6 +326,50 @@ async def test_concurrency_is_bounded(server: Loopback) -> None:
     engine = engine_of(server, concurrency=3)
     await asyncio.gather(*(engine.chat(HELLO, sampling=GREEDY) for _ in range(9)))
     assert server.peak == 3 and len(server.requests) == 9
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_key_that_the_server_echoes_is_hidden(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: bool
+) -> None:
+    monkeypatch.setattr(redaction, "_SECRETS", set())
+    monkeypatch.setenv("MY_KEY", key := "sk-sesame/&42")
+    engine = engine_of(server, api_key_env="MY_KEY", retries=1)
+    server.script(Answer(text=f"so {key[:5]} it is {key} or {key}"))
+    if stream:
+        said = "".join([piece async for piece in engine.stream(HELLO, sampling=GREEDY)])
+    else:
+        said = (await engine.chat(HELLO, sampling=GREEDY))[0].text
+    assert said == f"so {key[:5]} it is *** or ***"
+    server.script(*[Answer(status=500, message=f"wrong key {key}")] * 2)
+    with pytest.raises(EngineError, match=r"wrong key \*\*\*") as fault:
+        await engine.chat(HELLO, sampling=GREEDY)
+    assert key not in str(fault.value) + repr(fault.value) + capsys.readouterr().err
+
+
+async def test_a_proxy_may_ask_for_a_password(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_SECRETS", set())
+    monkeypatch.setenv("MY_KEY", "Basic me:pass word")
+    engine = engine_of(server, api_key_env="MY_KEY")
+    server.default = Answer(text="bWU6cGFzcyB3b3Jk pass word")
+    [reply] = await engine.chat(HELLO, sampling=GREEDY)
+    assert server.keys == ["Basic bWU6cGFzcyB3b3Jk"] and reply.text == "*** ***"
+
+
+@pytest.mark.parametrize("key", ["sk-line\nbreak-1", "sk-\u201cquoted\u201d-1"])
+async def test_a_key_that_no_header_takes_is_told_without_it(server: Loopback, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY") as fault:
+        await engine_of(server, api_key_env="MY_KEY").chat(HELLO, sampling=GREEDY)
+    assert "sk-" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:password1@host/v1", "https://token@host", "ftp://host", "host:80", "http://host/v1?key=a", "http://h:x"]
+)
+def test_an_address_that_cannot_be_kept_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        OpenAISettings(base_url=url, model="toy")
 
 
 async def test_the_key_comes_from_the_environment_and_stays_there(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import traceback
 import typer
 
 from usbrec.cli import chat, compare, data, doctor, evaluate, experiment, judge, model, power, repeats, rescore, run, status
+from usbrec.redaction import redacted
 
 app = typer.Typer(
     name="usbrec",
@@ -59,13 +60,17 @@ def _options(
 
 def main() -> None:
     """Entry point: runs a command and turns every fault into one message and an exit code."""
-    from usbrec.errors import UsbrecError
+    from usbrec.errors import UsbrecError, cause_of
 
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):  # bytes that are no text, and letters that a terminal cannot show, end no command
             stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
     try:
-        app()
+        try:
+            app()
+        except BaseExceptionGroup as faults:
+            fault = cause_of(faults)
+            raise fault from fault.__cause__
     except UsbrecError as fault:
         _stop(str(fault), fault.exit_code)
     except BrokenPipeError:
@@ -81,7 +86,7 @@ def main() -> None:
 
 def _crash(message: str, fault: BaseException) -> None:
     if os.environ.get("USBREC_DEBUG"):
-        traceback.print_exception(fault)
+        sys.stderr.write(redacted("".join(traceback.format_exception(fault))))
     else:
         message += "\n  (USBREC_DEBUG=1 before the same command shows where)"
     _stop(message, 1)
@@ -90,5 +95,5 @@ def _crash(message: str, fault: BaseException) -> None:
 def _stop(message: str, code: int) -> None:
     from usbrec.cli.screen import shown
 
-    sys.stderr.write(f"error: {shown(message)}\n")
+    sys.stderr.write(f"error: {shown(redacted(message))}\n")
     sys.exit(code)

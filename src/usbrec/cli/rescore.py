@@ -28,7 +28,8 @@ def rescore(
     Writes a new run folder with the same conversations, the old scores and the new one beside them, and its report.
     """
     from usbrec import config, interrupts, pipeline
-    from usbrec.engines import EngineConfig, OpenAISettings, OpenVINOSettings
+    from usbrec.engines import EngineConfig, OpenVINOSettings
+    from usbrec.engines.endpoint import named
     from usbrec.errors import ConfigError
     from usbrec.rescoring import judge_of
     from usbrec.rescoring import rescore as rescored
@@ -41,7 +42,7 @@ def rescore(
         raise ConfigError("an endpoint needs the name of its model", where=f"--judge-url {judge_url}", fix="add --judge-model NAME")
     engine: EngineConfig | None = None
     if judge_url:
-        engine = OpenAISettings(base_url=judge_url, model=judge_model, api_key_env=api_key_env)
+        engine = named(f"--judge-url {judge_url}", base_url=judge_url, model=judge_model, api_key_env=api_key_env)
     elif judge_model:
         engine = OpenVINOSettings(model=judge_model)
     target = out or Path(f"{folder}-rescored-{settings.kind}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from usbrec.progress import note
 
 if TYPE_CHECKING:
     from usbrec.stages import StageName
@@ -25,8 +26,7 @@ def say(text: str) -> None:
     """A note for people, on stderr."""
     from usbrec.cli.screen import shown
 
-    sys.stderr.write(f"{shown(text)}\n")
-    sys.stderr.flush()
+    note(shown(text))
 
 
 def run(

@@ -1,10 +1,10 @@
 """The call ledger: every call of a model as a row of an SQLite file, which doubles as the response cache.
 
 A call with the same engine name, prompt, verb and settings is answered from the file: a run that was killed, or that is repeated, asks the
-model only what it has not asked yet.  An answer without a word is recorded, but asked for again.  Rows are written by a thread of their own
-in batches (at most 0.2 s apart), in WAL mode: a kill at any moment loses at most the last batch, and those calls are simply asked again.
-When the disk is full, rows stay in memory and are tried again; the next call, or `close`, raises StorageError.  Prompts are kept as
-digests, replies whole.
+model only what it has not asked yet.  An answer without a word is recorded, but asked for again.  Every row is written before its answer is
+given, each in a transaction of its own, in WAL mode: a kill at any moment loses no answer that anybody was given.  The system writes it to
+the disk when it likes (`synchronous=normal`): a power cut may lose the last seconds, never the file.  A full disk raises StorageError at
+once.  Prompts are kept as digests, replies whole.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +32,6 @@ create table if not exists calls (
 create index if not exists calls_by_key on calls(key) where reply is not null;
 """
 _COLUMNS = ("key", "at", "engine", "verb", "n", "prompt", "settings", "reply", "prompt_tokens", "completion_tokens", "seconds", "error")
-_EVERY = 0.2
 Answer = TypeVar("Answer")
 Row = dict[str, Any]
 
@@ -76,108 +74,45 @@ class Ledger:
     """An open ledger file: `find` an answer, `add` a row."""
 
     path: Path
-    _waiting: list[Row] = field(default_factory=list)
-    _fault: Exception | None = None
-    _closing: bool = False
 
     def __post_init__(self) -> None:
-        try:
+        with self._telling():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._store = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
+            self._store = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             self._store.execute("pragma journal_mode=wal")
             self._store.execute("pragma synchronous=normal")
             self._store.executescript(_SCHEMA)
-            self._eyes = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
-        except (sqlite3.Error, OSError) as fault:
-            raise _cannot_use(self.path, fault) from fault
-        self._change = threading.Condition()
-        self._fresh: dict[str, str] = {}
-        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
-        self._writer.start()
 
     def find(self, key: str) -> str | None:
         """The reply stored under a key.
 
         Raises:
-            StorageError: also for a row that could not be written earlier.
+            StorageError: the file cannot be read.
         """
-        self._complain()
-        with self._change:
-            if key in self._fresh:
-                return self._fresh[key]
-        try:
-            row = self._eyes.execute("select reply from calls where key = ? and reply is not null limit 1", (key,)).fetchone()
-        except sqlite3.Error as fault:
-            raise _cannot_use(self.path, fault) from fault
+        with self._telling():
+            row = self._store.execute("select reply from calls where key = ? and reply is not null limit 1", (key,)).fetchone()
         return str(row[0]) if row else None
 
     def add(self, row: Row) -> None:
-        """Takes a row; it is on disk soon after."""
-        row = {name: whole(value) if isinstance(value, str) else value for name, value in row.items()}
-        with self._change:
-            self._waiting.append(row)
-            if row["reply"] is not None:
-                self._fresh[row["key"]] = row["reply"]
-            self._change.notify()
-
-    def close(self) -> None:
-        """Writes what waits; idempotent.
+        """Writes a row.
 
         Raises:
-            StorageError: rows could not be written.
+            StorageError: it cannot be written.
         """
-        with self._change:
-            if self._closing:
-                return
-            self._closing = True
-            self._change.notify()
-        self._writer.join()
-        self._eyes.close()
+        values = [whole(value) if isinstance(value := row[name], str) else value for name in _COLUMNS]
+        with self._telling():
+            self._store.execute(f"insert into calls ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})", values)
+
+    def close(self) -> None:
+        """Idempotent."""
         self._store.close()
-        self._complain()
 
-    def _complain(self) -> None:
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            raise _cannot_use(self.path, fault) from fault
-
-    def _write(self) -> None:
-        while True:
-            with self._change:
-                while not self._waiting and not self._closing:
-                    self._change.wait()
-                last = self._closing
-            if not last:
-                time.sleep(_EVERY)
-            with self._change:
-                batch = list(self._waiting)
-            if batch:
-                self._commit(batch)
-            with self._change:
-                if last and (not self._waiting or self._fault):
-                    return
-
-    def _commit(self, batch: list[Row]) -> None:
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            self._store.execute("begin immediate")
-            try:
-                marks = ", ".join("?" * len(_COLUMNS))
-                self._store.executemany(
-                    f"insert into calls ({', '.join(_COLUMNS)}) values ({marks})", [tuple(row[c] for c in _COLUMNS) for row in batch]
-                )
-                self._store.execute("commit")
-            except Exception:
-                if self._store.in_transaction:
-                    self._store.execute("rollback")
-                raise
-        except Exception as fault:  # whatever it is, the writer lives: `find` and `close` tell it
-            self._fault = fault
-            return
-        with self._change:
-            del self._waiting[: len(batch)]
-            for row in batch:
-                self._fresh.pop(row["key"], None)
-            self._fault = None
+            yield
+        except (sqlite3.Error, OSError) as fault:
+            raise _cannot_use(self.path, fault) from fault
 
 
 @dataclass
@@ -211,7 +146,7 @@ class LedgerEngine:
         return self._ledger
 
     def totals(self) -> list[Total]:
-        """As the module's `totals`, of this ledger; the last 0.2 s may be missing."""
+        """As the module's `totals`, of this ledger."""
         return totals(self.path)
 
     async def chat(self, messages: Sequence[ChatMessage], *, n: int = 1, sampling: Sampling) -> list[Completion]:

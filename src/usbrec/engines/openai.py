@@ -1,64 +1,76 @@
-"""Any OpenAI-compatible endpoint: vLLM, SGLang, Ollama, llama.cpp, a hosted service.
-
-The one place where calls are asked again: 429, 5xx, timeouts and cut connections after a growing, jittered pause (or the server's
-`Retry-After`); an answer that is no answer (no choices, HTML, broken JSON) at most twice more; a refusal (400, 401, 404) never.
+"""Any OpenAI-compatible endpoint: vLLM, SGLang, Ollama, llama.cpp, a hosted service.  How it is reached, and for how long: `endpoint`.
 
 What a server can do is learnt from its answers: whether it honours `n` (else more calls top up), offers log-probabilities (else `choose`
-draws votes, and says so), and wants `max_completion_tokens`.
+draws votes, and says so), and wants `max_completion_tokens`.  What it says is not believed: a reply is cut to what `max_tokens` can hold.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from usbrec.engine import ChatMessage, Choice, Completion, Sampling
+from usbrec.engine import ChatMessage, Choice, Completion, Sampling, whole
+from usbrec.engines.endpoint import Endpoint, OpenAISettings, Refused
 from usbrec.engines.stats import EngineStats
-from usbrec.errors import EngineError, EngineReply, EngineTimeout, EngineUnavailable
+from usbrec.errors import EngineReply
+from usbrec.redaction import Redacting
 from usbrec.seeds import seed_of
-from usbrec.settings import Settings
+from usbrec.tasks import together
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-Answer = TypeVar("Answer")
+__all__ = ["OpenAIEngine", "OpenAISettings", "read_vote"]
 _TOP = 20
-_BAD_REPLIES = 2
-_LONGEST_PAUSE = 60.0
+_PATH = "chat/completions"
+LETTERS = 128
+"""Of the longest tokens that vocabularies have."""
 
 
-class OpenAISettings(Settings):
-    """`openai`: an OpenAI-compatible endpoint."""
+class _Token(BaseModel):
+    token: str
+    logprob: Annotated[float, Field(le=0.1)]
+    """Refuses NaN too; a little above 0 is rounding."""
+    top_logprobs: list[_Token] | None = None
 
-    kind: Literal["openai"] = "openai"
-    model: str = Field(min_length=1)
-    """As the endpoint names it; with vLLM also the name of a LoRA adapter."""
-    base_url: str = "http://127.0.0.1:8000/v1"
-    """Up to and with `/v1`."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; a local server needs none.  The key itself is never written anywhere."""
-    concurrency: int = Field(default=64, ge=1)
-    """Most requests under way."""
-    timeout_seconds: float = Field(default=300, gt=0)
-    """Per request."""
-    retries: int = Field(default=5, ge=0)
-    """Further attempts after 429, 5xx, a timeout or a cut connection."""
-    votes: int = Field(default=16, ge=1)
-    """Replies that a judge draws where the endpoint offers no log-probabilities to choose by."""
-    first_pause: float = Field(default=0.5, ge=0)
-    """Seconds before the second attempt; doubled each time, up to a minute."""
 
-    def identity(self) -> dict[str, Any]:
-        """What changes what is said: for fingerprints."""
-        return self.model_dump(mode="json", include={"kind", "model", "base_url", "votes"})
+class _Logprobs(BaseModel):
+    content: list[_Token] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message | None = None
+    delta: _Message | None = None
+    """In a stream, in place of `message`."""
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Answer(BaseModel):
+    """A chat completion, or a piece of one."""
+
+    choices: list[_Choice] = []
+    usage: Any = None
+    error: Any = None
+
+    def tokens(self, kind: str) -> int:
+        """So many, by the server's count; 0 where it does not count."""
+        count = self.usage.get(f"{kind}_tokens") if isinstance(self.usage, dict) else 0
+        return count if isinstance(count, int) and count > 0 else 0
+
+
+class _Model(BaseModel):
+    id: str
+
+
+class _Models(BaseModel):
+    data: list[_Model]
 
 
 @dataclass
@@ -69,16 +81,14 @@ class OpenAIEngine:
     stats: EngineStats = field(default_factory=EngineStats)
 
     def __post_init__(self) -> None:
-        self._client: AsyncOpenAI | None = None
-        self._slots = asyncio.Semaphore(self.settings.concurrency)
+        self._endpoint = Endpoint(self.settings, self.stats)
         self._honours_n = True
         self._offers_logprobs = True
         self._limit = "max_tokens"
 
     @property
     def name(self) -> str:
-        host = self.settings.base_url.split("://")[-1].split("@")[-1].rstrip("/")
-        return f"openai:{self.settings.model}@{host}"
+        return f"openai:{self.settings.model}@{self.settings.base_url.split('://')[-1].rstrip('/')}"
 
     # ---- the verbs -------------------------------------------------------------------------------------------------------------
 
@@ -90,25 +100,24 @@ class OpenAIEngine:
             if len(completions) < n:
                 missing = range(len(completions), n)
                 seeds = [sampling.model_copy(update={"seed": seed_of(sampling.seed, "sample", index)}) for index in missing]
-                async with asyncio.TaskGroup() as group:
+                async with together() as group:
                     tasks = [group.create_task(self._replies(messages, 1, own)) for own in seeds]
                 completions += [task.result()[0] for task in tasks]
         self.stats.count(completions)
         return completions[:n]
 
     async def stream(self, messages: Sequence[ChatMessage], *, sampling: Sampling) -> AsyncIterator[str]:
-        async with self._slots:
-            with self.stats.call():
-                chunks = await self._persist(lambda: self._create(messages, sampling, stream=True))
-                try:
-                    async for chunk in chunks:
-                        piece = chunk.choices[0].delta.content if chunk.choices else None
-                        if piece:
-                            yield piece
-                except Exception as fault:
-                    raise self._fault(fault) from fault
-                finally:
-                    await chunks.close()
+        body, hide, room = self._body(messages, sampling) | {"stream": True}, Redacting(), sampling.max_tokens * LETTERS
+        async with aclosing(self._endpoint.stream(_PATH, body, _Answer, self._ends, _most(1, sampling))) as answers:
+            async for answer in answers:
+                said = answer.choices[0].delta if answer.choices else None
+                if piece := whole(hide(said.content or "" if said else ""))[:room]:
+                    room -= len(piece)
+                    yield piece
+                if not room:
+                    return
+        if rest := whole(hide("", last=True))[:room]:
+            yield rest
 
     async def choose(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         if self._offers_logprobs:
@@ -119,29 +128,25 @@ class OpenAIEngine:
         return await self._by_votes(messages, options)
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._endpoint.close()
 
     async def models(self) -> list[str]:
         """The names that the endpoint serves."""
-        listed = await self._persist(lambda: _page(self._open().models.list()))
-        data = getattr(listed, "data", None)
-        if not isinstance(data, list):
-            raise EngineReply("the endpoint's list of models is no list", where=self.settings.base_url)
-        return [str(model.id) for model in data]
+        listed = await self._endpoint.ask("models", None, _Models, lambda _: None, 16 << 20)
+        return [whole(model.id) for model in listed.data]
 
     # ---- choose ----------------------------------------------------------------------------------------------------------------
 
     async def _by_logprobs(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice | None:
         sampling = Sampling(temperature=1, max_tokens=1)
         try:
-            answer = await self._call(lambda: self._create(messages, sampling, logprobs=True, top_logprobs=_TOP))
+            answer = await self._ask(messages, sampling, logprobs=True, top_logprobs=_TOP)
         except Refused as refusal:
             if "logprob" in refusal.what.lower():
                 return None
             raise
-        content = getattr(answer.choices[0].logprobs, "content", None)
+        logprobs = answer.choices[0].logprobs
+        content = logprobs.content if logprobs else None
         if not content or not content[0].top_logprobs:
             return None
         shares = dict.fromkeys(options, 0.0)
@@ -151,8 +156,7 @@ class OpenAIEngine:
                 shares[word] += math.exp(entry.logprob)
         missing = [option for option, share in shares.items() if share == 0]
         note = f"not among the {len(content[0].top_logprobs)} most probable tokens, counted as 0: {', '.join(missing)}" if missing else ""
-        prompt_tokens = answer.usage.prompt_tokens if answer.usage else 0
-        return Choice.of([shares[option] for option in options], exact=not missing, note=note, prompt_tokens=prompt_tokens)
+        return Choice.of([shares[option] for option in options], exact=not missing, note=note, prompt_tokens=answer.tokens("prompt"))
 
     async def _by_votes(self, messages: Sequence[ChatMessage], options: Sequence[str]) -> Choice:
         seed = seed_of("votes", *(f"{m.role}:{m.content}" for m in messages))
@@ -171,99 +175,52 @@ class OpenAIEngine:
         if sampling.logprobs and self._offers_logprobs:
             more["logprobs"] = True
         try:
-            answer = await self._call(lambda: self._create(messages, sampling, **more))
+            answer = await self._ask(messages, sampling, **more)
         except Refused as refusal:
             if "logprobs" in more and "logprob" in refusal.what.lower():
                 self._offers_logprobs = False
                 return await self._replies(messages, n, sampling)
             if n == 1:
                 raise
-            self._honours_n = False
-            return await self._replies(messages, 1, sampling)
+            replies = await self._replies(messages, 1, sampling)
+            self._honours_n = False  # only now: what is refused may be the prompt
+            return replies
         if len(answer.choices) < n:
             self._honours_n = False
-        return _completions(answer)
+        return _completions(answer, sampling)
 
-    async def _create(self, messages: Sequence[ChatMessage], sampling: Sampling, **more: Any) -> Any:
-        arguments: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
-        if sampling.stop:
-            arguments["stop"] = list(sampling.stop)
-        arguments[self._limit] = sampling.max_tokens
-        said: Any = [{"role": message.role, "content": message.content} for message in messages]
-        return await self._open().chat.completions.create(model=self.settings.model, messages=said, **arguments, **more)
+    async def _ask(self, messages: Sequence[ChatMessage], sampling: Sampling, **more: Any) -> _Answer:
+        body = self._body(messages, sampling) | more
+        try:
+            return await self._endpoint.ask(_PATH, body, _Answer, self._check, _most(more.get("n", 1), sampling))
+        except Refused as refusal:
+            if "max_completion_tokens" not in refusal.what or "max_completion_tokens" in body:
+                raise
+            self._limit = "max_completion_tokens"
+            return await self._ask(messages, sampling, **more)
 
-    async def _call(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        async def whole() -> Any:
-            answer = await ask()
-            _check(answer, self.settings.base_url)
-            return answer
+    def _body(self, messages: Sequence[ChatMessage], sampling: Sampling) -> dict[str, Any]:
+        stop = {"stop": list(sampling.stop)} if sampling.stop else {}
+        return {
+            "model": self.settings.model, "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed, self._limit: sampling.max_tokens, **stop,
+        }  # fmt: skip
 
-        async with self._slots:
-            with self.stats.call():
-                return await self._persist(whole)
+    def _check(self, answer: _Answer) -> None:
+        """Is it an answer at all?"""
+        if answer.error and not answer.choices:
+            raise EngineReply(f"the answer is an error: {str(answer.error)[:300]}", where=self.settings.base_url)
+        if not answer.choices:
+            raise EngineReply("the answer has no choices", where=self.settings.base_url)
+        for choice in answer.choices:
+            if choice.message is None or choice.message.content is None:
+                raise EngineReply(f"the answer's message has no text (it ended by: {choice.finish_reason})", where=self.settings.base_url)
 
-    async def _persist(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Asks until there is an answer, or until hope is gone."""
-        attempt, bad = 0, 0
-        while True:
-            try:
-                return await ask()
-            except Exception as raised:
-                fault = self._fault(raised)
-                bad += isinstance(fault, EngineReply)
-                if isinstance(fault, Refused) and "max_completion_tokens" in fault.what and self._limit == "max_tokens":
-                    self._limit = "max_completion_tokens"
-                    continue
-                if isinstance(fault, Refused) or attempt >= self.settings.retries or bad > _BAD_REPLIES:
-                    raise fault from raised
-                pause = _pause(raised, self.settings.first_pause * 2**attempt)
-            attempt += 1
-            self.stats.retries += 1
-            await asyncio.sleep(pause)
-
-    def _open(self) -> AsyncOpenAI:
-        if self._client is None:
-            from openai import AsyncOpenAI
-
-            key = os.environ.get(self.settings.api_key_env) or "none"
-            self._client = AsyncOpenAI(base_url=self.settings.base_url, api_key=key, max_retries=0, timeout=self.settings.timeout_seconds)
-        return self._client
-
-    def _fault(self, raised: Exception) -> EngineError:
-        """Our error for the SDK's."""
-        import httpx
-        import openai
-
-        where, settings = self.settings.base_url, self.settings
-        if isinstance(raised, EngineError):
-            return raised
-        if isinstance(raised, openai.APITimeoutError | httpx.TimeoutException):
-            fix = "raise timeout_seconds, or lower concurrency"
-            return EngineTimeout(f"no answer within {settings.timeout_seconds:g} s", where=where, fix=fix)
-        if isinstance(raised, openai.APIConnectionError | httpx.TransportError):
-            reason = raised.__cause__ or raised
-            return EngineUnavailable(f"cannot be reached ({reason})", where=where, fix="start the server, or correct base_url")
-        if isinstance(raised, openai.APIStatusError):
-            return self._status_fault(raised.status_code, raised.message)
-        what = f"the answer is no chat completion ({type(raised).__name__}: {raised})"
-        return EngineReply(what, where=where, fix="check that base_url ends in /v1")
-
-    def _status_fault(self, status: int, message: str) -> EngineError:
-        where, settings = self.settings.base_url, self.settings
-        if status in (408, 409, 425, 429) or status >= 500:
-            fix = "lower concurrency" if status == 429 else "look into the server's log"
-            return EngineError(f"HTTP {status}: {message}", where=where, fix=fix)
-        fixes = {
-            401: f"set the environment variable {settings.api_key_env} to a valid key",
-            403: f"the key in {settings.api_key_env} may not use this model",
-            404: f"check base_url and the model's name '{settings.model}'; `usbrec doctor --base-url {where}` lists the names",
-        }
-        fix = fixes.get(status, "the endpoint does not accept this request; its message says why")
-        return Refused(f"HTTP {status}: {message}", where=where, fix=fix)
-
-
-class Refused(EngineError):
-    """The endpoint will never accept this request as it stands."""
+    def _ends(self, piece: _Answer) -> bool:
+        """Is it the last piece of a stream?"""
+        if piece.error:
+            self._check(piece.model_copy(update={"choices": []}))
+        return any(choice.finish_reason for choice in piece.choices)
 
 
 def read_vote(text: str, options: Sequence[str]) -> int | None:
@@ -275,48 +232,28 @@ def read_vote(text: str, options: Sequence[str]) -> int | None:
     return None
 
 
-def _check(answer: Any, where: str) -> None:
-    fix = "check that base_url is that of an OpenAI-compatible server and ends in /v1"
-    if isinstance(answer, str):
-        kind = "an HTML page" if answer.lstrip().startswith("<") else "plain text"
-        raise EngineReply(f"the answer is {kind}, no chat completion", where=where, fix=fix)
-    choices = getattr(answer, "choices", None)
-    if not isinstance(choices, list) or not choices:
-        raise EngineReply("the answer has no choices", where=where, fix=fix)
-    for choice in choices:
-        if choice.message is None or not isinstance(choice.message.content, str):
-            raise EngineReply("the answer's message has no text", where=where)
+def _most(n: int, sampling: Sampling) -> int:
+    """Bytes that an answer may have: far more than n replies with all that may stand beside a token."""
+    return (1 << 20) + n * sampling.max_tokens * 8192
 
 
-def _completions(answer: Any) -> list[Completion]:
-    usage, count = answer.usage, len(answer.choices)
-    return [
-        Completion(
-            text=choice.message.content.strip(),
-            finish="length" if choice.finish_reason == "length" else "stop",
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens // count if usage else 0,
-            logprob=_mean_logprob(choice),
+def _completions(answer: _Answer, sampling: Sampling) -> list[Completion]:
+    room, count, completions = sampling.max_tokens * LETTERS, len(answer.choices), []
+    for choice in answer.choices:
+        assert choice.message is not None and choice.message.content is not None  # `_check`
+        text = whole(choice.message.content)
+        completions.append(
+            Completion(
+                text=text[:room].strip(),
+                finish="length" if choice.finish_reason == "length" or len(text) > room else "stop",
+                prompt_tokens=answer.tokens("prompt"),
+                completion_tokens=answer.tokens("completion") // count,
+                logprob=_mean_logprob(choice),
+            )
         )
-        for choice in answer.choices
-    ]
+    return completions
 
 
-def _mean_logprob(choice: Any) -> float | None:
-    content = getattr(getattr(choice, "logprobs", None), "content", None)
+def _mean_logprob(choice: _Choice) -> float | None:
+    content = choice.logprobs.content if choice.logprobs else None
     return sum(token.logprob for token in content) / len(content) if content else None
-
-
-def _pause(raised: Exception, backoff: float) -> float:
-    """Seconds to wait: the server's wish where it has one, else the backoff with up to half of it as jitter; at most a minute."""
-    headers = getattr(getattr(raised, "response", None), "headers", {})
-    try:
-        wish = float(headers.get("retry-after", ""))
-    except ValueError:
-        wish = 0.0
-    jitter = random.Random(time.monotonic_ns()).random()
-    return min(max(wish, backoff * (1 + jitter / 2)), _LONGEST_PAUSE)
-
-
-async def _page(pending: Any) -> Any:
-    return await pending

@@ -14,6 +14,7 @@ from usbrec.search.settings import Strategy
 from usbrec.search.tree import Branch
 from usbrec.search.work import Work
 from usbrec.seeds import seed_of
+from usbrec.tasks import together
 
 
 async def greedy(work: Work) -> None:
@@ -24,7 +25,7 @@ async def greedy(work: Work) -> None:
 
 async def majority(work: Work) -> None:
     """Candidates only; how often each was drawn decides."""
-    async with asyncio.TaskGroup() as group:
+    async with together() as group:
         await work.draw(group)
 
 
@@ -47,7 +48,7 @@ async def _judged(work: Work, *, depth: int, width: int) -> None:
     def found(group: asyncio.TaskGroup, branch: Branch) -> None:
         work.begin_branch(group, branch, depth=depth, width=width)
 
-    async with asyncio.TaskGroup() as group:
+    async with together() as group:
         _ = work.roles  # asked for at once
         await work.draw(group, found)
 
@@ -56,14 +57,14 @@ async def halving(work: Work) -> None:
     """Sequential halving: each round gives every candidate left one more line of look-ahead, and one more share of the votes where the
     judge votes; the better half stays.  Without look-ahead and votes one round says all."""
     settings, _ = work.settings, work.roles
-    async with asyncio.TaskGroup() as group:
+    async with together() as group:
         await work.draw(group, lambda _, branch: branch.hold())
     left = work.tree.candidates
     rounds = max(1, math.ceil(math.log2(max(len(left), 1))))
     voting = work.tree.noisy
     for number in range(rounds):
         votes = _share(settings.votes, rounds, number) if voting else None
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             for branch in left:
                 group.create_task(_round(work, branch, number, votes))
         left = work.tree.ranked(left, settings.consensus)
@@ -88,7 +89,7 @@ def _share(votes: int, rounds: int, number: int) -> int | None:
 async def _round(work: Work, branch: Branch, number: int, votes: int | None) -> None:
     seed = seed_of(work.seed, "branch", branch.text, "round", number)
     said = work.dialogue.say("recommender", branch.text)
-    async with asyncio.TaskGroup() as group:
+    async with together() as group:
         if number == 0 or votes is not None:
             group.create_task(work.quietly(branch, work.judge(branch, said, depth=0, seed=seed, votes=votes)))
         if work.settings.depth:

@@ -19,6 +19,7 @@ from usbrec.roles import Judge, Seeker
 from usbrec.search.settings import SearchSettings
 from usbrec.search.tree import Branch, Tree
 from usbrec.seeds import seed_of
+from usbrec.tasks import together
 from usbrec.types import Dialogue
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class Work:
     async def evaluate(self, branch: Branch, before: Dialogue, *, depth: int, width: int, seed: int) -> None:
         """Judges a reply and, at the same time, plays it on for `depth` turns.  `before`: what was said before it."""
         said = before.say("recommender", branch.text)
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             group.create_task(self.quietly(branch, self.judge(branch, said, depth=depth, seed=seed)))
             if depth:
                 group.create_task(self.quietly(branch, self.play(branch, said, depth=depth, width=width, seed=seed)))
@@ -250,7 +251,7 @@ class Work:
         answer = await seeker.respond(said, start=len(self.dialogue), seed=seed_of(seed, "seeker", depth))
         heard = said.say("seeker", answer)
         texts = await self.search.recommender.sample(heard, n=width, temperature=settings.temperature, seed=seed_of(seed, "reply", depth))
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             branch.awaiting = more
             for place, text in enumerate(texts):
                 child = Branch(text=text, items=self.search.linker.items(text), heard=answer, pending=True, awaiting=depth > 1)

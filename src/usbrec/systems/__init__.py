@@ -18,11 +18,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from usbrec.assemble import Assembly, World
 from usbrec.engine import Engine, Sampling
-from usbrec.engines.openai import OpenAISettings
+from usbrec.engines.endpoint import named
 from usbrec.errors import ConfigError, EngineReply, EngineTimeout
 from usbrec.evaluation.ieval import Evaluation
 from usbrec.roles import Recommender, RecommenderFor, Reply
@@ -106,10 +105,10 @@ def connect(given: str, options: SystemOptions) -> System:
 
 
 def _endpoint(url: str, options: SystemOptions) -> System:
-    if not options.model or not urlsplit(url).hostname:
-        what = "an endpoint needs the name of its model" if not options.model else "is no URL"
-        raise ConfigError(what, where=f"--system {url}", fix="write --system http://host:port/v1 --model NAME")
-    config = OpenAISettings(model=options.model, base_url=url, api_key_env=options.api_key_env, timeout_seconds=options.timeout)
+    where = f"--system {url}"
+    if not options.model:
+        raise ConfigError("an endpoint needs the name of its model", where=where, fix="write --system http://host:port/v1 --model NAME")
+    config = named(where, model=options.model, base_url=url, api_key_env=options.api_key_env, timeout_seconds=options.timeout)
 
     def recommender_for(assembly: Assembly) -> RecommenderFor:
         settings, at_once = assembly.recipe.recommender, options.concurrency or assembly.recipe.engines.policy.concurrency

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from usbrec.engine import ChatMessage, whole
-from usbrec.errors import ConfigError, EngineError, EngineReply, EngineUnavailable, first_line
+from usbrec.errors import ConfigError, EngineError, EngineReply, EngineUnavailable, cause_of, first_line
 from usbrec.roles import Reply
 from usbrec.roles.llm import as_seen_by
 from usbrec.types import Dialogue
@@ -60,8 +60,8 @@ class Function:
             said = self.call(messages) if self.is_async else await self._in_thread(messages)
             if inspect.isawaitable(said):
                 said = await said
-        except (Exception, SystemExit, asyncio.CancelledError) as fault:
-            task = asyncio.current_task()
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:
+            fault, task = cause_of(raised), asyncio.current_task()
             if isinstance(fault, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # we are cancelled, not something inside the callable
             kind, told = type(fault).__name__, first_line(fault)
