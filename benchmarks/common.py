@@ -24,6 +24,7 @@ from usbrec.engine import Engine
 from usbrec.engines import EngineConfig, connect
 from usbrec.pipeline import Run
 from usbrec.rows import sample_rows
+from usbrec.settings import kinds_in
 from usbrec.stages import Loop
 from usbrec.types import Example
 
@@ -85,7 +86,9 @@ def with_roles(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     value = recipe.model_dump(mode="json")
     value["engines"] |= {"seeker": value["engines"]["policy"], "judge": value["engines"]["policy"]}
     for section, settings in changes.items():
-        value[section] |= settings
+        merged, kinds = value[section] | settings, kinds_in(Recipe.model_fields[section].annotation)
+        known = kinds[merged["strategy"] if len(kinds) > 1 else ""].model_fields
+        value[section] = {key: each for key, each in merged.items() if key in known}  # another strategy has other keys
     return Recipe.model_validate(value)
 
 

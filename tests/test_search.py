@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from toy import CATALOGUE, COOCCURRENCE, LINKER, Line, Parrot, dialogue
+from toy import CATALOGUE, COOCCURRENCE, LINKER, Line, Parrot, dialogue, search_settings
 from usbrec.errors import EngineReply
 from usbrec.roles.catalogue import Affinity, CatalogueProfileJudge, CatalogueProfiler
-from usbrec.search import Search, SearchSettings, back_up, merge
+from usbrec.search import Search, back_up, merge
 from usbrec.types import Dialogue, Profile, Score
 
 
@@ -18,7 +18,7 @@ def search(recommender: Parrot, seeker: Line | None = None, **settings: object) 
         seeker_for=lambda _: seeker or Line(),
         judge_for=lambda profile: CatalogueProfileJudge(LINKER, Affinity(CATALOGUE, COOCCURRENCE, profile)),
         linker=LINKER,
-        settings=SearchSettings.model_validate({"depth": 0, **settings}),
+        settings=search_settings(**{"depth": 0, **settings}),
     )
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from clock import event_loop_policy  # noqa: F401 - time limits hold however busy the machine is
-from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue
+from toy import CATALOGUE, COOCCURRENCE, LINKER, dialogue, search_settings
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling
 from usbrec.engines.metered import MeteredEngine
 from usbrec.errors import EngineError, EngineReply
 from usbrec.roles.catalogue import Affinity, CatalogueProfileJudge, CatalogueProfiler
 from usbrec.roles.llm import LLMProfileJudge, LLMProfiler, LLMProfileSeeker, LLMRecommender
-from usbrec.search import Search, SearchSettings
+from usbrec.search import Search, TreeSearch
 from usbrec.seeds import rng_of
 from usbrec.types import Dialogue, Profile, Score
 
@@ -77,10 +77,10 @@ class Busy:
 
 def search(engine: Busy, *, answer_anyway: bool = False, **settings: object) -> Search:
     """All roles that can be are played by the engine if `judge: llm` is asked for; else only the recommender is."""
-    chosen = SearchSettings.model_validate({"depth": 0, "candidates": 6, "stop_early": False, **settings})
+    chosen = search_settings(**{"depth": 0, "candidates": 6, "stop_early": False, **settings})
     metered = MeteredEngine(engine)
     facts = CatalogueProfiler(CATALOGUE, LINKER)
-    llm = chosen.judge == "llm"
+    llm = settings.get("judge") == "llm"
 
     def affinity(profile: Profile) -> Affinity:
         return Affinity(CATALOGUE, COOCCURRENCE, profile)
@@ -281,7 +281,7 @@ async def test_all_candidates_empty() -> None:
 @pytest.mark.parametrize(("key", "value"), [("width", 0), ("depth", -1), ("candidates", -1), ("budget", {"calls": 0}), ("enough", 0)])
 def test_settings_that_make_no_sense_are_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=key):
-        SearchSettings.model_validate({key: value})
+        TreeSearch.model_validate({key: value})
 
 
 async def test_searches_at_once_are_metered_apart() -> None:

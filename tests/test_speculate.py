@@ -24,7 +24,7 @@ from usbrec.engines.scripted import ScriptedEngine
 from usbrec.errors import EngineError
 from usbrec.roles import Reply
 from usbrec.roles.catalogue import CatalogueProfiler
-from usbrec.search import Search, SearchSettings
+from usbrec.search import Search, TreeSearch
 from usbrec.search.lane import Lane
 from usbrec.search.sameness import same_words
 from usbrec.search.speculate import Speculation
@@ -104,7 +104,7 @@ def calls(engine: Busy) -> int:
 async def test_by_default_nothing_is_asked_ahead() -> None:
     engine = Busy()
     speculation = Speculation(search(engine))
-    assert SearchSettings().speculate.guesses == 0
+    assert TreeSearch().speculate.guesses == 0
     before, tasks = calls(engine), asyncio.all_tasks()
     said = await begun(speculation)
     made = calls(engine)
@@ -519,11 +519,11 @@ async def test_no_interleaving_leaves_a_task_or_a_slot(strategy: str) -> None:
 
 
 def test_what_is_off_leaves_the_fingerprints_of_earlier_runs_alone() -> None:
-    assert "speculate" not in SearchSettings().model_dump(mode="json")
-    on = SearchSettings.model_validate({"speculate": {"guesses": 2}})
-    assert SearchSettings.model_validate(on.model_dump(mode="json")) == on
+    assert "speculate" not in TreeSearch().model_dump(mode="json")
+    on = TreeSearch.model_validate({"speculate": {"guesses": 2}})
+    assert TreeSearch.model_validate(on.model_dump(mode="json")) == on
     with pytest.raises(ValueError, match="guesses"):
-        SearchSettings.model_validate({"speculate": {"guesses": -1}})
+        TreeSearch.model_validate({"speculate": {"guesses": -1}})
 
 
 def assembled(engine: ScriptedEngine, **settings: object) -> Search:

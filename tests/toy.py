@@ -12,11 +12,16 @@ toy   Toy Story (1995)         animation, family  John Lasseter  -
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Cooccurrence
 from usbrec.linking import Linker
 from usbrec.roles import Reply
+from usbrec.search import SearchSettings
+from usbrec.settings import kinds_in
 from usbrec.types import Dialogue, Example, Item
 
 FILMS = (
@@ -86,3 +91,9 @@ class Line:
     async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
         self.heard.append(dialogue)
         return self.text
+
+
+def search_settings(**given: object) -> Any:
+    """The settings of a search; of these keys those that its strategy has."""
+    known = kinds_in(SearchSettings)[str(given.get("strategy", "tree"))].model_fields
+    return TypeAdapter(SearchSettings).validate_python({key: value for key, value in given.items() if key in known})

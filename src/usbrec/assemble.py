@@ -43,7 +43,7 @@ from usbrec.roles.llm import (
 )
 from usbrec.roles.seekers import AttributesSeeker, ProfileSeeker
 from usbrec.roles.settings import AffinitySettings, JudgeSettings, SeekerSettings
-from usbrec.search import Search
+from usbrec.search import DrawnSearch, JudgedSearch, Search
 from usbrec.types import Dialogue, Example, Profile
 
 REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", "collaborative", "ceiling:human")
@@ -215,7 +215,7 @@ class Assembly:
         """SES over the model of `engine`."""
         settings, world = self.recipe.search, self.world
         recommender = self.recommender(MeteredEngine(engine))
-        guided = GuidedReplies(recommender, self.retrieve) if settings.guided else None
+        guided = GuidedReplies(recommender, self.retrieve) if isinstance(settings, DrawnSearch) and settings.guided else None
         return Search(
             recommender=recommender,
             profiler=self._profiler(),
@@ -224,7 +224,7 @@ class Assembly:
             linker=world.linker,
             settings=settings,
             guided=guided,
-            best_known=self._best_known if settings.judge == "catalogue" else None,
+            best_known=self._best_known if settings.inner.judge == "catalogue" else None,
             facts=self.facts,
             reader=replace(recommender, max_tokens=1),
         )
@@ -234,20 +234,20 @@ class Assembly:
         return worth_of(map(self.affinity_for(profile), self.retriever.for_profile(profile, k=1)))
 
     def _profiler(self) -> Profiler:
-        if self.recipe.search.profiler == "catalogue":
+        if self.recipe.search.inner.profiler == "catalogue":
             return self.facts
         return LLMProfiler(self._metered("judge"), self.facts, noun=self.recipe.recommender.noun)
 
     def _internal_seeker(self) -> ProfileSeekerFor:
         world, noun = self.world, self.recipe.recommender.noun
-        if self.recipe.search.seeker == "catalogue":
+        if self.recipe.search.inner.seeker == "catalogue":
             return lambda profile: ProfileSeeker(catalogue=world.catalogue, linker=world.linker, profile=profile)
         engine = self._metered("seeker")
         return lambda profile: LLMProfileSeeker(engine, profile, noun=noun)
 
     def _internal_judge(self) -> ProfileJudgeFor:
         settings = self.recipe.search
-        if settings.judge == "catalogue":
+        if not isinstance(settings, JudgedSearch) or settings.judge == "catalogue":
             return lambda profile: CatalogueProfileJudge(self.world.linker, self.affinity_for(profile))
         engine = self._metered("judge")
         return lambda profile: LLMProfileJudge(engine, profile, method=settings.method, votes=settings.votes)

@@ -24,7 +24,7 @@ from usbrec.evaluation.ieval import EvaluationSettings
 from usbrec.faults import faults_of, listed
 from usbrec.preferences import PreferenceSettings
 from usbrec.roles.settings import AffinitySettings, RecommenderSettings
-from usbrec.search import SearchSettings
+from usbrec.search import SearchSettings, TreeSearch
 from usbrec.settings import Settings
 from usbrec.training.settings import ExportConfig, SftConfig, SimpoConfig
 
@@ -80,7 +80,7 @@ class Recipe(Settings):
     """Preference optimisation."""
     export: ExportConfig = ExportConfig()
     """Merging the adapter into the base model."""
-    search: SearchSettings = SearchSettings()
+    search: SearchSettings = TreeSearch()
     """SES."""
     evaluate: EvaluationSettings = EvaluationSettings()
     """What is measured, and by whom."""
@@ -103,7 +103,7 @@ class Recipe(Settings):
                 for name, used in (
                     ("prefer.seeker.kind", self.prefer.turns > 0 and self.prefer.seeker.kind == "llm"),
                     ("evaluate.seeker.kind", self.evaluate.seeker.kind == "llm"),
-                    ("search.seeker", self.search.seeker == "llm" and self.search.depth > 0),
+                    ("search.seeker", self.search.inner.seeker == "llm"),
                 )
                 if used
             ],
@@ -112,8 +112,8 @@ class Recipe(Settings):
                 for name, used in (
                     ("prefer.judge.kind", self.prefer.judge.kind != "catalogue"),
                     ("evaluate.judges", any(j.kind != "catalogue" for j in self.evaluate.judges)),
-                    ("search.judge", self.search.judge == "llm"),
-                    ("search.profiler", self.search.profiler == "llm"),
+                    ("search.judge", self.search.inner.judge == "llm"),
+                    ("search.profiler", self.search.inner.profiler == "llm"),
                 )
                 if used
             ],

@@ -348,8 +348,8 @@ class Loop:
 
     def _inner_engines(self) -> dict[str, Any]:
         """Those of the search's internal roles."""
-        search = self.recipe.search
-        return self._identities(seeker=search.seeker == "llm", judge="llm" in (search.judge, search.profiler))
+        inner = self.recipe.search.inner
+        return self._identities(seeker=inner.seeker == "llm", judge="llm" in (inner.judge, inner.profiler))
 
     def _identities(self, **used: bool) -> dict[str, Any]:
         engines = self.recipe.engines

@@ -82,7 +82,7 @@ async def prompts_of(folder: Path, recipe: Recipe, world: World, outcomes: Mappi
     from usbrec.evaluation.compare import kind_of
     from usbrec.evaluation.prompt_leaks import Voice, asked, prompt_leaks
 
-    voice = Voice(recipe.recommender, Assembly(recipe, world, Engines()).retrieve, recipe.search.guided)
+    voice = Voice(recipe.recommender, Assembly(recipe, world, Engines()).retrieve, getattr(recipe.search, "guided", 0))
     sent = asked(folder / "ledger.sqlite")
     return {arm: await prompt_leaks(rows, world.linker, voice, sent) for arm, rows in outcomes.items() if kind_of(arm) == "model"}
 

@@ -40,7 +40,7 @@ class Voice:
     settings: RecommenderSettings
     retrieve: Retrieve
     guided: int = 0
-    """`SearchSettings.guided`."""
+    """`DrawnSearch.guided`."""
 
 
 class PromptLeaks(Frozen):

@@ -22,13 +22,15 @@ from dataclasses import dataclass
 from usbrec.engines.metered import Meter, metering
 from usbrec.linking import Linker
 from usbrec.roles import GuidedSampler, ProfileJudgeFor, Profiler, ProfileSeekerFor, Reply, SampleReplies, SamplingRecommender
-from usbrec.search.settings import BudgetSettings, SearchSettings, SpeculateSettings, Strategy
+from usbrec.search.settings import BudgetSettings, DrawnSearch, GreedySearch, JudgedSearch, SearchSettings, SpeculateSettings, TreeSearch
 from usbrec.search.strategies import STRATEGIES
 from usbrec.search.tree import back_up, merge, trace
 from usbrec.search.work import Work
 from usbrec.types import Dialogue, Profile, SearchTrace
 
-__all__ = ["BudgetSettings", "Search", "SearchSettings", "SpeculateSettings", "Strategy", "back_up", "merge"]
+__all__ = [
+    "BudgetSettings", "DrawnSearch", "JudgedSearch", "Search", "SearchSettings", "SpeculateSettings", "TreeSearch", "back_up", "merge",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Search:
     linker: Linker
     settings: SearchSettings
     guided: GuidedSampler | None = None
-    """Draws replies with retrieved items in the prompt (see `SearchSettings.guided`); None where there is no retriever."""
+    """Draws replies with retrieved items in the prompt (see `DrawnSearch.guided`); None where there is no retriever."""
     best_known: Callable[[Profile], float] | None = None
-    """The judge's value of the best single item that the retriever knows, for `SearchSettings.enough`."""
+    """The judge's value of the best single item that the retriever knows, for `JudgedSearch.enough`."""
     answer_anyway: bool = False
     """Bear an engine's faults as long as there is any candidate (a server's way); else they are raised, and the row is asked again."""
     facts: Profiler | None = None
@@ -55,10 +57,15 @@ class Search:
     """Counts and bounds the one reply that is asked for, in place of a meter by the settings' budget; `speculate` sets it."""
 
     async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
-        if len(dialogue.of("seeker")) < self.settings.from_turn or self.settings.strategy == "greedy":
+        if isinstance(self.settings, GreedySearch) or len(dialogue.of("seeker")) < self.settings.from_turn:
             return await self.recommender.reply(dialogue, seed=seed)
         found = await self.search(dialogue, seed=seed)
         return Reply(text=found.candidates[found.chosen].text, search=found)
+
+    @property
+    def budget(self) -> BudgetSettings:
+        """Of a reply; without a search there is no limit."""
+        return self.settings.budget if isinstance(self.settings, DrawnSearch) else BudgetSettings()
 
     async def search(self, dialogue: Dialogue, *, seed: int) -> SearchTrace:
         """The whole tree over one dialogue.
@@ -66,7 +73,7 @@ class Search:
         Raises:
             EngineError: no candidate could be had; or, unless `answer_anyway`, any fault of an engine.
         """
-        budget = self.settings.budget
+        budget = self.budget
         meter = self.meter or Meter(most_calls=budget.calls, most_tokens=budget.tokens)
         work = Work(self, dialogue, seed, meter, STRATEGIES[self.settings.strategy])
         with metering(work.meter):
@@ -75,10 +82,10 @@ class Search:
 
     def _trace(self, work: Work) -> SearchTrace:
         tree, settings, meter = work.tree, self.settings, work.meter
-        if settings.strategy in ("majority", "greedy"):
-            chosen: int | None = max(range(len(tree.branches)), key=lambda index: (tree.candidates[index].count, -index))
-        else:
+        if isinstance(settings, JudgedSearch):
             chosen = tree.best(settings.consensus)
+        else:
+            chosen = max(range(len(tree.branches)), key=lambda index: (tree.candidates[index].count, -index))
         fallback = chosen is None and len(tree.branches) > 1
         notes = ["no candidate could be scored: the greedy reply is said"] if fallback else []
         if work.stopped in ("seconds", "tokens or calls"):

@@ -192,7 +192,7 @@ class Speculation:
             return guess.reply
         if self.lane.running is guess.task:
             self.lane.running = None
-        own = self.search.settings.budget
+        own = self.search.budget
         guess.meter.most_calls, guess.meter.most_tokens, guess.tight = own.calls, own.tokens, False
         with self.lane.first():
             await asyncio.wait({guess.task})
@@ -244,7 +244,7 @@ class Speculation:
         text = await self._answer(turn, number)
         if any(same_words(text, guess.text) for guess in turn.guesses) or not self._fits(text, turn):
             return
-        task, own, meter = asyncio.current_task(), self.search.settings.budget, self._meter(turn)
+        task, own, meter = asyncio.current_task(), self.search.budget, self._meter(turn)
         assert task is not None
         meter.most_calls, meter.most_tokens = most = _least(meter.most_calls, own.calls), _least(meter.most_tokens, own.tokens)
         guess = Guess(text, task, meter, tight=most != (own.calls, own.tokens))

@@ -1,7 +1,7 @@
 """The strategies by name: each is given the work on one reply and spends it its own way.
 
-To add one: write an async function of `Work` that draws candidates and has them judged, and put it under its name here and in
-`SearchSettings.strategy`.
+To add one: write an async function of `Work` that draws candidates and has them judged, put it under its name here, and its settings, a
+class, into `SearchSettings`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from usbrec.search.settings import Strategy
+from usbrec.search.settings import JudgedSearch
 from usbrec.search.tree import Branch
 from usbrec.search.work import Work
 from usbrec.seeds import seed_of
 from usbrec.tasks import together
-
-
-async def greedy(work: Work) -> None:
-    """No search."""
-    await work.begin()
-    work.tree.drawing = False
 
 
 async def majority(work: Work) -> None:
@@ -29,22 +23,10 @@ async def majority(work: Work) -> None:
         await work.draw(group)
 
 
-async def best_of_n(work: Work) -> None:
-    """Every candidate judged as it is."""
-    await _judged(work, depth=0, width=1)
+async def judged(work: Work) -> None:
+    """Every candidate judged, and played forward where the settings look ahead."""
+    depth, width = work.settings.ahead
 
-
-async def chain(work: Work) -> None:
-    """Every candidate judged, and played forward along one line."""
-    await _judged(work, depth=work.settings.depth, width=1)
-
-
-async def tree(work: Work) -> None:
-    """Every candidate judged, and played forward with `width` replies at each turn."""
-    await _judged(work, depth=work.settings.depth, width=work.settings.width)
-
-
-async def _judged(work: Work, *, depth: int, width: int) -> None:
     def found(group: asyncio.TaskGroup, branch: Branch) -> None:
         work.begin_branch(group, branch, depth=depth, width=width)
 
@@ -56,7 +38,8 @@ async def _judged(work: Work, *, depth: int, width: int) -> None:
 async def halving(work: Work) -> None:
     """Sequential halving: each round gives every candidate left one more line of look-ahead, and one more share of the votes where the
     judge votes; the better half stays.  Without look-ahead and votes one round says all."""
-    settings, _ = work.settings, work.roles
+    settings, (depth, _), _ = work.settings, work.settings.ahead, work.roles
+    assert isinstance(settings, JudgedSearch)
     async with together() as group:
         await work.draw(group, lambda _, branch: branch.hold())
     left = work.tree.candidates
@@ -74,7 +57,7 @@ async def halving(work: Work) -> None:
             branch.out = True
         left = left[:keep]
         work.check()
-        if len(left) == 1 or not (settings.depth or voting):
+        if len(left) == 1 or not (depth or voting):
             break
     for branch in left:
         branch.settle()
@@ -92,10 +75,10 @@ async def _round(work: Work, branch: Branch, number: int, votes: int | None) -> 
     async with together() as group:
         if number == 0 or votes is not None:
             group.create_task(work.quietly(branch, work.judge(branch, said, depth=0, seed=seed, votes=votes)))
-        if work.settings.depth:
-            group.create_task(work.quietly(branch, work.play(branch, said, depth=work.settings.depth, width=1, seed=seed, more=True)))
+        if depth := work.settings.ahead[0]:
+            group.create_task(work.quietly(branch, work.play(branch, said, depth=depth, width=1, seed=seed, more=True)))
 
 
-STRATEGIES: dict[Strategy, Callable[[Work], Awaitable[None]]] = {
-    "greedy": greedy, "best-of-n": best_of_n, "majority": majority, "chain": chain, "tree": tree, "halving": halving,
+STRATEGIES: dict[str, Callable[[Work], Awaitable[None]]] = {
+    "best-of-n": judged, "majority": majority, "chain": judged, "tree": judged, "halving": halving,
 }  # fmt: skip

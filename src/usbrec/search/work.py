@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from usbrec.engines.metered import BudgetSpent, Meter
 from usbrec.errors import EngineError, EngineReply
 from usbrec.roles import Judge, Seeker
-from usbrec.search.settings import SearchSettings
+from usbrec.search.settings import DrawnSearch, JudgedSearch
 from usbrec.search.tree import Branch, Tree
 from usbrec.seeds import seed_of
 from usbrec.tasks import together
@@ -43,14 +43,15 @@ class Work:
     faults: list[EngineError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        noisy = self.settings.judge == "llm" and self.settings.method == "vote"
-        self.tree = Tree(self.search.linker, self.settings.backup, noisy=noisy)
+        self.tree = Tree(self.search.linker, self.settings.rule, noisy=self.settings.asks_votes)
         self._over = asyncio.Event()
         self._begun = False
 
     @property
-    def settings(self) -> SearchSettings:
-        return self.search.settings
+    def settings(self) -> DrawnSearch:
+        settings = self.search.settings
+        assert isinstance(settings, DrawnSearch)
+        return settings
 
     # ---- the whole -------------------------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Work:
     async def draw(self, group: asyncio.TaskGroup, found: Found = lambda *_: None) -> None:
         """Greedy reply, samples, guided replies; `found` is told of each new candidate, in this order, as they come.
 
-        With `SearchSettings.enough` in lots, until one of them is good enough.
+        With `JudgedSearch.enough` in lots, until one of them is good enough.
         """
         share, told = self._share, 0
         for samples, guided in self._lots():
@@ -154,13 +155,13 @@ class Work:
     @property
     def _share(self) -> float | None:
         """Of the best known offer that is enough; None where all candidates are drawn at once."""
-        return self.settings.enough if self.search.best_known else None
+        return self.settings.enough if isinstance(self.settings, JudgedSearch) and self.search.best_known else None
 
     def _lots(self) -> list[tuple[int, range]]:
         """What is drawn at once, one lot after the other: how many samples, which of the retriever's items."""
         settings = self.settings
         guided = settings.guided if self.search.guided else 0
-        if self._share is None:
+        if self._share is None or not isinstance(settings, JudgedSearch):
             return [(settings.candidates, range(guided))]
         first = min(settings.lot, guided)
         lots, start, size = [(0, range(first))], first, max(2 * first, 1)
@@ -260,5 +261,6 @@ class Work:
 
     def check(self) -> None:
         """Stops a search whose leader cannot be overtaken."""
-        if self.settings.stop_early and self.tree.decided(self.settings.consensus):
+        settings = self.settings
+        if isinstance(settings, JudgedSearch) and settings.stop_early and self.tree.decided(settings.consensus):
             self.stop("decided")
