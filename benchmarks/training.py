@@ -112,7 +112,7 @@ def _our_sft(trained: common.Trained, rows: Sequence[SftRow], steps: int) -> Res
 
 def _our_simpo(trained: common.Trained, rows: Sequence[PairRow], steps: int) -> Result:
     config = _settings(SimpoConfig, trained, steps)
-    return _ours(trained, rows, steps, config, lambda model, out: train_simpo(rows, [], config, model, None, out))
+    return _ours(trained, rows, steps, config, lambda model, out: train_simpo(rows, [], config, model, trained.recipe.sft, out))
 
 
 def _arguments(config: Any, folder: str, steps: int, precision: str) -> dict[str, Any]:
@@ -133,12 +133,12 @@ def _peft_model(trained: common.Trained, config: Any, precision: Any) -> Any:
     import transformers
 
     transformers.set_seed(config.seed)
-    base = load_weights(folder_of(models.resolve(trained.recipe.base_model).path), precision)
+    base, shape = load_weights(folder_of(models.resolve(trained.recipe.base_model).path), precision), trained.recipe.sft
     lora = peft.LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=config.lora_targets,
+        r=shape.lora_rank,
+        lora_alpha=shape.lora_alpha,
+        lora_dropout=shape.lora_dropout,
+        target_modules=shape.lora_targets,
         task_type="CAUSAL_LM",
     )
     return peft.get_peft_model(base, lora)

@@ -1,4 +1,4 @@
-"""The recipe: every setting of a run in one YAML file.
+"""Reads a recipe: every setting of a run in one YAML file.
 
 A recipe never says where data lies (`--data-dir`, or `USBREC_DATA`).  `${NAME}` is replaced by that environment variable.  All faults are
 reported at once, each with its place and, for a misspelt key, the key that was probably meant.
@@ -10,129 +10,28 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from usbrec import strict_yaml
-from usbrec.data import DataConfig
-from usbrec.engines import EngineConfig, OpenVINOSettings
+from usbrec import relevance, strict_yaml
 from usbrec.errors import ConfigError
-from usbrec.evaluation.ieval import EvaluationSettings
 from usbrec.faults import faults_of, listed
-from usbrec.preferences import PreferenceSettings
-from usbrec.roles.settings import AffinitySettings, RecommenderSettings
-from usbrec.search import SearchSettings, TreeSearch
-from usbrec.settings import Settings
-from usbrec.training.settings import ExportConfig, SftConfig, SimpoConfig
+from usbrec.recipe import Recipe
+
+__all__ = ["Recipe", "load", "parse", "stored"]
 
 
-class EngineSettings(Settings):
-    """Which engine answers for which role."""
-
-    policy: EngineConfig = OpenVINOSettings()
-    """The recommender's base model; by default SmolLM2-135M-Instruct in the embedded engine."""
-    sft: EngineConfig | None = None
-    """The SFT model where an endpoint serves it (a LoRA adapter by name, say); null: trained here and merged."""
-    rl: EngineConfig | None = None
-    """The RL model where an endpoint serves it; null: trained here and merged."""
-    seeker: EngineConfig | None = None
-    """Plays `llm` seekers; needed only by those."""
-    judge: EngineConfig | None = None
-    """Plays `llm` and `grounded` judges, and the `llm` profiler of the search; needed only by those."""
-
-
-class ImitationSettings(Settings):
-    """Which human replies SFT imitates."""
-
-    rows: int | None = Field(default=None, ge=1)
-    """So many training rows, drawn once by the recipe's seed; null for all."""
-    new_offers_only: bool = False
-    """Only replies that name an item nobody has named before: the recommender is to offer, not to chat."""
-
-
-class Recipe(Settings):
-    """A whole run."""
-
-    name: str
-    """Names the run folder: `runs/<name>` unless `--out` says otherwise."""
-    about: str = ""
-    """A sentence for readers."""
-    seed: int = 0
-    """Every draw of the run derives from it."""
-    data: DataConfig
-    """Which data, and how it is split."""
-    engines: EngineSettings = EngineSettings()
-    """Which model answers for which role."""
-    recommender: RecommenderSettings = RecommenderSettings()
-    """How the recommender speaks."""
-    affinity: AffinitySettings = AffinitySettings()
-    """Weights of the label-free likeness that search and retrieval use."""
-    imitation: ImitationSettings = ImitationSettings()
-    """What SFT learns from."""
-    sft: SftConfig = SftConfig()
-    """Supervised fine-tuning."""
-    prefer: PreferenceSettings = PreferenceSettings()
-    """PODCS."""
-    simpo: SimpoConfig = SimpoConfig()
-    """Preference optimisation."""
-    export: ExportConfig = ExportConfig()
-    """Merging the adapter into the base model."""
-    search: SearchSettings = TreeSearch()
-    """SES."""
-    evaluate: EvaluationSettings = EvaluationSettings()
-    """What is measured, and by whom."""
-
-    @property
-    def base_model(self) -> str:
-        """Name or path of the model that is trained."""
-        return self.engines.policy.model
-
-    @property
-    def judge_names(self) -> list[str]:
-        """The judges of the evaluation, in the order of every turn's scores."""
-        return [judge.kind for judge in self.evaluate.judges]
-
-    @model_validator(mode="after")
-    def _engines_for_roles(self) -> Recipe:
-        needs = {
-            "seeker": [
-                name
-                for name, used in (
-                    ("prefer.seeker.kind", self.prefer.turns > 0 and self.prefer.seeker.kind == "llm"),
-                    ("evaluate.seeker.kind", self.evaluate.seeker.kind == "llm"),
-                    ("search.seeker", self.search.inner.seeker == "llm"),
-                )
-                if used
-            ],
-            "judge": [
-                name
-                for name, used in (
-                    ("prefer.judge.kind", self.prefer.judge.kind != "catalogue"),
-                    ("evaluate.judges", any(j.kind != "catalogue" for j in self.evaluate.judges)),
-                    ("search.judge", self.search.inner.judge == "llm"),
-                    ("search.profiler", self.search.inner.profiler == "llm"),
-                )
-                if used
-            ],
-        }
-        faults = [
-            f"engines.{role}: missing, but {', '.join(users)} asks for an LLM"
-            for role, users in needs.items()
-            if users and getattr(self.engines, role) is None
-        ]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
-
-
-def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load(path: Path, overrides: Sequence[str] = (), *, used: Collection[str] = ()) -> Recipe:
     """The recipe of a YAML file, with `a.b=value` overrides.
 
+    Args:
+        used: keys that matter to the caller, whatever the rest of the recipe says.
+
     Raises:
-        ConfigError: the file is missing, is not YAML, or has faults; all of them in one message.
+        ConfigError: the file is missing, is not YAML, or has faults, a setting without effect among them; all of them in one message.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -143,10 +42,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError("there is no such recipe", where=str(path), fix=fix) from None
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"cannot be read ({fault})", where=str(path)) from None
-    return parse(text, where=str(path), overrides=overrides)
+    return parse(text, where=str(path), overrides=overrides, used=used)
 
 
-def parse(text: str, *, where: str, overrides: Sequence[str] = ()) -> Recipe:
+def parse(text: str, *, where: str, overrides: Sequence[str] = (), used: Collection[str] = ()) -> Recipe:
     """As `load`, from text."""
     value = strict_yaml.load(text, where)
     if not isinstance(value, dict):
@@ -158,9 +57,12 @@ def parse(text: str, *, where: str, overrides: Sequence[str] = ()) -> Recipe:
     if wrong:
         raise ConfigError("; ".join(dict.fromkeys(wrong)), where=where, fix="set what is missing, e.g. export NAME=...")
     try:
-        return Recipe.model_validate(value)
-    except ValidationError as fault:
-        raise _refusal(faults_of(Recipe, fault), where, overrides) from None
+        recipe = Recipe.model_validate(value)
+    except ValidationError as error:
+        raise _refusal(faults_of(Recipe, error), where, overrides) from None
+    if faults := [*relevance.missing(recipe), *relevance.idle(recipe, used)]:
+        raise _refusal(faults, where, overrides)
+    return recipe
 
 
 def _refusal(faults: Sequence[object], where: str, overrides: Sequence[str]) -> ConfigError:

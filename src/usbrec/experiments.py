@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from usbrec import config, jsonl, pipeline
+from usbrec import config, jsonl, pipeline, strict_yaml
 from usbrec.config import Recipe
 from usbrec.errors import ConfigError
 from usbrec.evaluation import variants as tables
 from usbrec.evaluation.ieval import Arm
 from usbrec.evaluation.report import new_outcomes
 from usbrec.evaluation.variants import Experiment
+from usbrec.faults import faults_of, listed
 from usbrec.settings import Settings
 from usbrec.stages import Loop
 from usbrec.types import Outcome
@@ -58,7 +58,7 @@ class ExperimentFile(Settings):
     """Key -> its values; of several keys every combination."""
     variants: tuple[Variant, ...] = ()
     """Variants by name, where a list of values does not say it."""
-    arms: tuple[Arm, ...] = ("rl+ses",)
+    arms: tuple[Arm, ...] = Field(default=("rl+ses",), min_length=1)
     """What is measured in each."""
     reference: str | None = None
     """The variant that the others are held against; null for the first."""
@@ -92,17 +92,13 @@ def load(path: Path) -> ExperimentFile:
         ConfigError: it is missing, or no experiment.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = strict_yaml.load(path.read_text(encoding="utf-8"), str(path))
         return ExperimentFile.model_validate(value)
-    except OSError as fault:
-        raise ConfigError(f"cannot be read ({fault.strerror})", where=str(path), fix="see recipes/experiments/ for those shipped") from None
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"is not YAML: {fault}", where=str(path)) from None
-    except ValidationError as fault:
-        told = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {e['msg'].removeprefix('Value error, ')}" for e in fault.errors()
-        )
-        raise ConfigError(f"is no experiment: {told}", where=str(path), fix="docs/experiments.md says how one is written") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"cannot be read ({fault})", where=str(path), fix="see recipes/experiments/ for those shipped") from None
+    except ValidationError as error:
+        what = listed(faults_of(ExperimentFile, error), "the experiment")
+        raise ConfigError(what, where=str(path), fix="docs/experiments.md says how one is written") from None
 
 
 @dataclass(frozen=True)
@@ -122,9 +118,13 @@ class Plan:
         """
         file = load(path)
         common = {**file.set, "evaluate.arms": list(file.arms)}
+        own = {override.partition("=")[0]: override for override in overrides}
         recipes = {}
         for variant in file.all():
-            keys = [f"{key}={json.dumps(value)}" for key, value in {**common, **variant.set}.items()]
+            if varied := [key for key in own if key in variant.set]:
+                what = f"{varied[0]} is what the variants differ in"
+                raise ConfigError(what, where=f"--set {own[varied[0]]}", fix="leave it out, or change the experiment's file")
+            keys = [f"{key}={json.dumps(value)}" for key, value in {**common, **variant.set}.items() if key not in own]
             try:
                 recipes[variant.name] = config.load(path.parent / file.recipe, [*keys, *overrides])
             except ConfigError as fault:

@@ -95,6 +95,8 @@ def _followed(model: type[Settings], place: Sequence[str | int]) -> tuple[Path, 
         if len(here.kinds) > 1 and not here.kind and part in here.kinds:
             here = _Section(path, here.kinds, str(part))
             continue
+        if path and not here.kinds and isinstance(part, str):
+            continue  # which of several types of a value it was held against
         path, section = (*path, part), here
         if not isinstance(part, int):
             holder = here.kinds.get(here.kind)

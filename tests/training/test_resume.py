@@ -10,22 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import pair_rows, sft_config, sft_rows, simpo_config
+from tiny_models import LORA, pair_rows, sft_config, sft_rows, simpo_config
 
 from clock import HANG
 from usbrec import interrupts
-from usbrec.training import train
+from usbrec.training import LoraSettings, train
 from usbrec.training.checkpoints import is_whole, latest, seal
 
 RUNS = {
-    "nll": (sft_rows(40), sft_config(epochs=2, save_every=3, log_every=4, lora_dropout=0.2, check_every=5, check_tokens=4)),
-    "simpo": (pair_rows(40), simpo_config(epochs=2, save_every=3, log_every=4, lora_dropout=0.2, check_every=5, check_tokens=4)),
+    "nll": (sft_rows(40), sft_config(epochs=2, save_every=3, log_every=4, check_every=5, check_tokens=4)),
+    "simpo": (pair_rows(40), simpo_config(epochs=2, save_every=3, log_every=4, check_every=5, check_tokens=4)),
 }
 
 
 def run(objective: str, model: Path, out: Path):
     rows, config = RUNS[objective]
-    return train(objective, rows, rows[:4], config, model, None, out)  # type: ignore[arg-type]
+    return train(objective, rows, rows[:4], config, model, LoraSettings(**LORA, lora_dropout=0.2), out)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import chat, pair_rows, sft_config, sft_rows, simpo_config
+from tiny_models import LORA, chat, pair_rows, sft_config, sft_rows, simpo_config
 
 from usbrec.errors import CollapseError, TrainingError
-from usbrec.training import SftRow, train, train_sft, train_simpo, warn_settings
+from usbrec.training import LoraSettings, SftRow, train, train_sft, train_simpo, warn_settings
 from usbrec.training.batches import ChatEncoder, collate, encode
 from usbrec.training.checkpoints import all_kept
 from usbrec.training.collapse import Health, faults, repetition
@@ -141,7 +141,7 @@ def test_accumulation_gives_the_same_steps_as_one_large_batch(tiny, tmp_path):
 def test_the_chosen_loss_is_sft_on_the_chosen_replies(tiny, tmp_path):
     pairs = pair_rows(4)
     alone = [SftRow(key=pair.key, messages=pair.messages, reply=pair.chosen) for pair in pairs]
-    chosen = train_simpo(pairs, [], simpo_config(loss="chosen", batch_size=4, epochs=1), tiny, None, tmp_path / "chosen")
+    chosen = train_simpo(pairs, [], simpo_config(loss="chosen", batch_size=4, epochs=1), tiny, LoraSettings(**LORA), tmp_path / "chosen")
     sft = train_sft(alone, [], sft_config(batch_size=4, epochs=1), tiny, tmp_path / "sft")
     assert chosen.first_loss == pytest.approx(sft.first_loss, abs=1e-4)
 
@@ -165,7 +165,7 @@ def test_simpo_equals_trl(tiny, tmp_path):
     batch = next(iter(theirs.get_train_dataloader()))
     with torch.no_grad():
         loss, metrics = theirs.get_batch_loss_metrics(theirs.model, batch)
-    train_simpo(rows, [], simpo_config(max_steps=1, beta=2.5, gamma_beta_ratio=0.5), tiny, None, tmp_path / "ours")
+    train_simpo(rows, [], simpo_config(max_steps=1, beta=2.5, gamma_beta_ratio=0.5), tiny, LoraSettings(**LORA), tmp_path / "ours")
     ours = log_of(tmp_path / "ours")[0]
     assert ours["loss"] == pytest.approx(float(loss), rel=1e-5)
     assert ours["chosen_reward"] == pytest.approx(float(metrics["rewards/chosen"]), rel=1e-5)

@@ -74,11 +74,12 @@ def pair_rows(count: int) -> list[PairRow]:
     ]
 
 
-SMALL = {"lora_rank": 4, "lora_alpha": 8, "batch_size": 4, "precision": "fp32", "check_every": 0, "log_every": 1, "max_length": 128}
+LORA = {"lora_rank": 4, "lora_alpha": 8}
+SMALL = {"batch_size": 4, "precision": "fp32", "check_every": 0, "log_every": 1, "max_length": 128}
 
 
 def sft_config(**changes) -> SftConfig:
-    return SftConfig(**{**SMALL, "learning_rate": 1e-2, **changes})
+    return SftConfig(**{**SMALL, **LORA, "learning_rate": 1e-2, **changes})
 
 
 def simpo_config(**changes) -> SimpoConfig:

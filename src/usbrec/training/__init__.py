@@ -5,11 +5,12 @@ Importing this package imports no torch: heavy modules are loaded when a functio
 
 from usbrec.training.export import merge_gguf, merge_safetensors
 from usbrec.training.rows import PairRow, SftRow
-from usbrec.training.settings import ExportConfig, SftConfig, SimpoConfig, warn_settings
+from usbrec.training.settings import ExportConfig, LoraSettings, SftConfig, SimpoConfig, warn_settings
 from usbrec.training.trainer import TrainResult, train, train_sft, train_simpo
 
 __all__ = [
     "ExportConfig",
+    "LoraSettings",
     "PairRow",
     "SftConfig",
     "SftRow",

@@ -30,14 +30,6 @@ class TrainingSettings(Settings):
     """AdamW's."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are clipped to this norm."""
-    lora_rank: int = Field(default=16, ge=1)
-    """Rank of a new adapter; one that is continued keeps its own."""
-    lora_alpha: float = Field(default=32.0, gt=0)
-    """LoRA's scale is alpha / rank."""
-    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout in front of a new adapter's matrices."""
-    lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Module names that get an adapter; by default every linear layer but the output head."""
     max_length: int = Field(default=512, ge=16)
     """Tokens of prompt and reply together; what is longer loses its oldest turns."""
     max_reply: int = Field(default=128, ge=1)
@@ -51,7 +43,7 @@ class TrainingSettings(Settings):
     log_every: int = Field(default=5, ge=1)
     """Optimiser steps between lines of log.jsonl."""
     seed: int = 0
-    """Of the adapter's start, the row order and dropout."""
+    """Of a new adapter's start, the row order and dropout."""
     check_every: int = Field(default=50, ge=0)
     """Optimiser steps between collapse checks on the held-out rows; 0 for none."""
     check_rows: int = Field(default=64, ge=1)
@@ -68,12 +60,27 @@ class TrainingSettings(Settings):
     """Collapse: a larger share of the words' trigrams inside a reply are repeats (and larger than at the start)."""
 
 
-class SftConfig(TrainingSettings):
-    """Supervised fine-tuning: negative log-likelihood of the reply's tokens (docs/method.md, SFT)."""
+class LoraSettings(Settings):
+    """The shape of a new adapter."""
+
+    lora_rank: int = Field(default=16, ge=1)
+    """Rank of the adapter."""
+    lora_alpha: float = Field(default=32.0, gt=0)
+    """LoRA's scale is alpha / rank."""
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout in front of the adapter's matrices."""
+    lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Module names that get an adapter; by default every linear layer but the output head."""
+
+
+class SftConfig(TrainingSettings, LoraSettings):
+    """Supervised fine-tuning of a new adapter: negative log-likelihood of the reply's tokens (docs/method.md, SFT)."""
 
 
 class SimpoConfig(TrainingSettings):
-    """SimPO (docs/method.md, SimPO): no reference model, length-normalised reward, target margin."""
+    """SimPO of the SFT adapter (docs/method.md, SimPO): no reference model, length-normalised reward, target margin."""
+
+    ELSEWHERE = dict.fromkeys(LoraSettings.model_fields, "matters only in sft: SimPO goes on with the SFT adapter, as that was made")
 
     learning_rate: float = Field(default=4e-5, gt=0)
     """Peak learning rate of AdamW; about ten times that of full fine-tuning (3e-7 to 1e-6) suits LoRA."""

@@ -25,7 +25,7 @@ from usbrec.training import batches, checkpoints, memory
 from usbrec.training.collapse import Health
 from usbrec.training.loading import Precision, load_tokenizer, load_weights, precision_of
 from usbrec.training.rows import PairRow, SftRow
-from usbrec.training.settings import SftConfig, SimpoConfig, TrainingSettings, warn_settings
+from usbrec.training.settings import LoraSettings, SftConfig, SimpoConfig, TrainingSettings, warn_settings
 from usbrec.types import Frozen
 from usbrec.weights import ModelSource, folder_of
 
@@ -66,9 +66,9 @@ def train_sft(rows: Sequence[SftRow], held_out: Sequence[SftRow], config: SftCon
 
 
 def train_simpo(
-    rows: Sequence[PairRow], held_out: Sequence[PairRow], config: SimpoConfig, model: ModelSource, adapter: Path | None, out: Path
+    rows: Sequence[PairRow], held_out: Sequence[PairRow], config: SimpoConfig, model: ModelSource, adapter: Path | LoraSettings, out: Path
 ) -> TrainResult:
-    """SimPO from an SFT adapter (or from the base model); see `train`."""
+    """SimPO from an SFT adapter (or from the base model, with a new one); see `train`."""
     return train("simpo", rows, held_out, config, model, adapter, out)
 
 
@@ -78,14 +78,14 @@ def train(
     held_out: Sequence[SftRow] | Sequence[PairRow],
     config: TrainingSettings,
     model: ModelSource,
-    adapter: Path | None,
+    adapter: Path | LoraSettings | None,
     out: Path,
 ) -> TrainResult:
     """Trains a LoRA adapter, resuming what `out` holds of the same run.
 
     Args:
         held_out: for the collapse check; may be empty, then there is none.
-        adapter: continue this adapter; None starts a new one.
+        adapter: continue this adapter, or start one of this shape; None: of the shape in `config`.
         out: receives `adapter/`, `log.jsonl`, `result.json`; checkpoints while it runs.
 
     Raises:
@@ -97,6 +97,7 @@ def train(
         raise TrainingError(f"the objective {objective} does not fit a {type(config).__name__}")
     if not rows:
         raise TrainingError("there are no rows to train on", fix="look at the stage before: did it keep any row?")
+    adapter = adapter or (config if isinstance(config, SftConfig) else LoraSettings())
     place = folder_of(model)
     _claim(out, _identity(objective, rows, held_out, config, model, adapter))
     if (done := finished(out)) is not None:
@@ -122,7 +123,7 @@ def _identity(
     held_out: Sequence[SftRow] | Sequence[PairRow],
     config: TrainingSettings,
     model: ModelSource,
-    adapter: Path | None,
+    adapter: Path | LoraSettings,
 ) -> dict[str, str]:
     """What decides the outcome, as digests."""
 
@@ -130,16 +131,19 @@ def _identity(
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
     files = model if isinstance(model, models.ModelFiles) else models.resolve(model)
-    given = sorted(adapter.glob("adapter_*")) if adapter else []
-    if adapter and not given:
-        raise TrainingError("there is no adapter to continue", where=str(adapter), fix="train it first (the sft stage)")
+    if isinstance(adapter, Path):
+        given = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(adapter.glob("adapter_*"))]
+        if not given:
+            raise TrainingError("there is no adapter to continue", where=str(adapter), fix="train it first (the sft stage)")
+    else:
+        given = [adapter.model_dump_json(include=set(LoraSettings.model_fields))]
     return {
         "objective": objective,
         "rows": digest([row.model_dump_json() for row in rows]),
         "held_out": digest([row.model_dump_json() for row in held_out]),
         "config": digest([config.model_dump_json()]),
         "model": files.digest[:16],
-        "adapter": digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in given]),
+        "adapter": digest(given),
     }
 
 
@@ -163,7 +167,7 @@ class _Session:
         config: TrainingSettings,
         place: Path,
         name: str,
-        adapter: Path | None,
+        adapter: Path | LoraSettings,
         out: Path,
     ) -> None:
         self.config, self.place, self.name, self.adapter, self.out = config, place, name, adapter, out
@@ -226,14 +230,14 @@ class _Session:
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         transformers.set_seed(self.config.seed)
         base = load_weights(self.place, self.precision)
-        if self.adapter is not None:
+        if isinstance(self.adapter, Path):
             model = peft.PeftModel.from_pretrained(base, str(self.adapter), is_trainable=True)
         else:
-            targets = self.config.lora_targets
+            targets = self.adapter.lora_targets
             lora = peft.LoraConfig(
-                r=self.config.lora_rank,
-                lora_alpha=self.config.lora_alpha,
-                lora_dropout=self.config.lora_dropout,
+                r=self.adapter.lora_rank,
+                lora_alpha=self.adapter.lora_alpha,
+                lora_dropout=self.adapter.lora_dropout,
                 target_modules=targets if isinstance(targets, str) else list(targets),
                 task_type="CAUSAL_LM",
             )
