@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 import textwrap
 import typing
@@ -87,7 +88,8 @@ def _table(model: type[Settings]) -> list[str]:
         if name == tag_of(model)[0]:
             continue
         nested = isinstance(field.default, BaseModel) or bool(kinds_in(field.annotation) and field.default is not None)
-        given = "see below" if nested else f"`{field.get_default(call_default_factory=True)}`"
+        usual = field.get_default(call_default_factory=True)
+        given = "see below" if nested else f"`{usual if isinstance(usual, str) else json.dumps(usual, default=str)}`"
         rows.append(f"| `{name}` | {'required' if field.is_required() else given} | {told.get(name, '')} |")
     return ["| key | default | meaning |", "|---|---|---|", *rows, ""] if rows else []
 
