@@ -12,11 +12,15 @@ A `Case` plays itself in an empty folder and returns its faults, each `"<kind>: 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +86,41 @@ def usbrec(
         end(*marked(mark))
         out, err = process.communicate()
     return Ended(process.returncode, out, err, hung, orphans=left_behind(mark))
+
+
+def on_terminal(
+    *arguments: str | Path, cwd: Path, keys: Sequence[tuple[str, str]], env: Mapping[str, str] | None = None, limit: float = 120
+) -> Ended:
+    """Runs `usbrec ARGUMENTS` on a terminal of its own; `out` is all that it showed, its code is -1 where the terminal was left changed.
+
+    Args:
+        keys: one after the other, (text that is waited for, what is typed then): "\\x03" is Ctrl-C, "\\x04" Ctrl-D.
+    """
+    mark = f"hostile-{os.getpid()}-{time.monotonic_ns()}"
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "usbrec", *map(str, arguments)],
+        cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env={**os.environ, "TERM": "xterm", **(env or {}), "HOSTILE_MARK": mark},
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    seen, at, deadline, waiting = "", 0, time.monotonic() + limit, list(keys)
+    while time.monotonic() < deadline:
+        if waiting and (found := seen.find(waiting[0][0], at)) >= 0:
+            at = found + len(waiting[0][0])
+            os.write(ours, waiting.pop(0)[1].encode())
+        elif select.select([ours], [], [], 0.05)[0]:
+            seen += os.read(ours, 1 << 16).decode(errors="replace")
+        elif process.poll() is not None:
+            break
+    hung = process.poll() is None
+    if hung:
+        end(*marked(mark))
+    changed = termios.tcgetattr(theirs) != before
+    for end_of in (theirs, ours):
+        os.close(end_of)
+    return Ended(-1 if changed else process.wait(), seen.replace("\r\n", "\n"), "", hung, orphans=left_behind(mark))
 
 
 def marked(mark: str) -> list[int]:

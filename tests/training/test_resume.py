@@ -34,9 +34,20 @@ def undisturbed(tiny, tmp_path_factory):
 
 
 def run_and_die(objective: str, model: Path, out: Path, path: str, number: int) -> None:
-    """Trains, and sends itself a signal the moment `path` appears under `out`."""
+    """Trains, and sends itself a signal the moment `path` appears under `out`; or in the midst of the first check after the start."""
     import threading
     import time
+
+    from usbrec.training.watch import Watch
+
+    greedy = Watch._greedy
+
+    def pressing(self, model):
+        if path == "a check" and self.start is not None:
+            os.kill(os.getpid(), number)
+        return greedy(self, model)
+
+    Watch._greedy = pressing  # type: ignore[method-assign]
 
     def watch() -> None:
         while not (out / path).exists():
@@ -59,10 +70,11 @@ def logged(out: Path) -> list[dict[str, float]]:
         ("simpo", "checkpoint-12/sealed.json", signal.SIGKILL),
         ("nll", "checkpoint-9", signal.SIGINT),
         ("simpo", "checkpoint-15/sealed.json", signal.SIGTERM),
+        ("simpo", "a check", signal.SIGINT),
     ],
 )
 def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, objective, path, number):
-    """In the middle of writing a checkpoint, or right after one was finished."""
+    """In the middle of writing a checkpoint, right after one was finished, or in a collapse check."""
     whole = undisturbed[objective]
     given = f"{objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r}, {int(number)}"
     code = f"from test_resume import *; run_and_die({given})"
@@ -74,7 +86,7 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
         assert died.stderr.splitlines()[-1].startswith("interrupted at step "), died.stderr
     assert not (tmp_path / "killed" / "adapter").exists()
     resumed = run(objective, tiny, tmp_path / "killed")
-    assert resumed.resumed_at >= (6 if number == signal.SIGKILL else 10)
+    assert resumed.resumed_at >= (6 if number == signal.SIGKILL else 5 if path == "a check" else 10)
     a, b = ((result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed))
     assert a == b
     assert resumed.end == whole.end

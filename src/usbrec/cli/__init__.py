@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 import traceback
+from pathlib import Path
 
 import typer
 
@@ -62,9 +63,7 @@ def main() -> None:
     """Entry point: runs a command and turns every fault into one message and an exit code."""
     from usbrec.errors import UsbrecError, cause_of
 
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):  # bytes that are no text, and letters that a terminal cannot show, end no command
-            stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
+    _open_streams()
     try:
         try:
             app()
@@ -82,6 +81,16 @@ def main() -> None:
         _crash(f"{fault}{remedy}", fault)
     except Exception as fault:
         _crash(f"unexpected {type(fault).__name__}: {fault}", fault)
+
+
+def _open_streams() -> None:
+    """Bytes that are no text, letters that a terminal cannot show and closed streams end no command."""
+    for name, mode, errors in (("stdin", "r", "replace"), ("stdout", "w", "backslashreplace"), ("stderr", "w", "backslashreplace")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (to the end of the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def _crash(message: str, fault: BaseException) -> None:
