@@ -56,6 +56,37 @@ def test_each_side_sees_itself_as_the_assistant() -> None:
     assert as_seeker == [("system", "S"), ("assistant", "hi"), ("user", "Hello!"), ("assistant", "a film?")]
 
 
+HEAT = dialogue("I loved Heat (1995)", "Try Casino (1995).", "More?")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Recommender: Have you seen Collateral (2004)? It is good.",
+        "Try Casino (1995).",
+        "Casino (1995) once more, then.",
+        "Have you seen  Alien (1979)?\nSeeker: no\nRecommender: pity",
+        "Alien\n\n(1979)   it is.",
+        "What do you like?",
+        "Recommender:",
+        "Seeker and Recommender: both",
+        "",
+    ],
+)
+@pytest.mark.parametrize("redraws", [0, 2])
+async def test_what_is_heard_of_a_reply_is_how_it_begins(reply: str, redraws: int) -> None:
+    def speak(messages: Sequence[ChatMessage], sampling: Sampling, index: int) -> str:
+        return reply if sampling.temperature == 0 else f"Perhaps Toy Story (1995)? {index}"
+
+    speaker = LLMRecommender(ScriptedEngine(speak), redraws=redraws, linker=LINKER)
+    heard: list[str] = []
+    said = await speaker.reply(HEAT, seed=1, hear=heard.append)
+    assert said == await speaker.reply(HEAT, seed=1)
+    assert all(said.text.startswith(begun) for begun in heard), heard
+    if not redraws and len(clean(reply).split()) > 3:
+        assert len(heard) > 2, "nothing was heard before the end"
+
+
 def test_messages_in_a_row_become_one_and_roles_alternate() -> None:
     said = dialogue("hi").say("seeker", "anyone there?").say("recommender", "Yes.")
     roles = [m.role for m in as_seen_by("recommender", said, "S")]

@@ -280,7 +280,6 @@ async def _line() -> str | None:
 def _read() -> str | None:
     """A line as it is typed; of one that is too long only so much that this can be seen."""
     from usbrec.engine import whole
-    from usbrec.errors import DataError
 
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
         with suppress(ImportError):
@@ -293,12 +292,9 @@ def _read() -> str | None:
     if _is_terminal(sys.stdin):
         sys.stderr.write("you> ")
         sys.stderr.flush()
-    try:
-        line = rest = sys.stdin.readline(MOST_LETTERS + 2)
-        while rest and not rest.endswith("\n"):
-            rest = sys.stdin.readline(1 << 16)
-    except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", where="standard input", fix="give lines of text, or nothing") from None
+    line = rest = sys.stdin.readline(MOST_LETTERS + 2)
+    while rest and not rest.endswith("\n"):
+        rest = sys.stdin.readline(1 << 16)
     return whole(line) if line else None
 
 
