@@ -79,8 +79,8 @@ def faults_of(ended: Ended, *told: str, code: int = 130) -> Iterator[str]:
         yield f"traceback: {ended.err[-500:]}"
 
 
-def announced(stage: str) -> Callable[[str], bool]:
-    return lambda told: any(line.startswith(f"{stage}: ") and "unchanged" not in line for line in told.splitlines())
+def announced(beginning: str) -> Callable[[str], bool]:
+    return lambda told: any(line.startswith(beginning) and "unchanged" not in line for line in told.splitlines())
 
 
 # ---- with the real model -----------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def everywhere(presses: int) -> Callable[[Path], Iterator[str]]:
             delay = 0.05 if stage == "prepare" else 0.3 if "export" in stage or stage == "report" else 3.0
             arguments = command(out)[3:]
             first_step = out / stage / "checkpoint-1"
-            awaited = (lambda _, step=first_step: step.exists()) if stage in ("sft", "simpo") else announced(stage)
+            awaited = (lambda _, step=first_step: step.exists()) if stage in ("sft", "simpo") else announced(f"{stage}: ")
             ended = pressed(["run", *arguments[1:]], folder, awaited, presses=presses, delay=0.1 if stage in ("sft", "simpo") else delay)
             if ended:
                 count += 1
@@ -162,7 +162,7 @@ def preparing(presses: int) -> Callable[[Path], Iterator[str]]:
     def play(folder: Path) -> Iterator[str]:
         with Loopback() as server:
             arguments = ["prepare", recipe(folder, server.url), "--out"]
-            ended = pressed([*arguments, "run"], folder, announced("prepare"), presses=presses, delay=0)
+            ended = pressed([*arguments, "run"], folder, announced("prepare: "), presses=presses, delay=0)
             if ended:
                 yield from faults_of(ended, "in prepare")
             for out in ("run", "undisturbed"):
@@ -177,7 +177,7 @@ def reporting(presses: int) -> Callable[[Path], Iterator[str]]:
     def play(folder: Path) -> Iterator[str]:
         with Loopback(default=Answer(text=REPLY)) as server:
             arguments = ["run", recipe(folder, server.url), "--out", "run"]
-            ended = pressed(arguments, folder, announced("report"), presses=presses, delay=0.5)
+            ended = pressed(arguments, folder, announced("report: "), presses=presses, delay=0.5)
             yield from faults_of(ended, "in report") if ended else ["silent: it ended before it could be interrupted"]
             yield from held(harness.usbrec(*arguments, cwd=folder, limit=HANG))
         if not (folder / "run" / "report" / "report.html").exists() or [*folder.rglob("*.tmp")]:
@@ -288,7 +288,7 @@ def replying(presses: int) -> Callable[[Path], Iterator[str]]:
 CASES = [
     *(Case(f"real model, every stage x{n}", everywhere(n), fast=False, acts=len(STAGES)) for n in (1, 2)),
     *(
-        Case(f"{name} x{n}", play(n), fast=n == 1 and name in ("report", "chat prompt"))
+        Case(f"{name} x{n}", play(n), fast=n == 1 and name in ("prepare", "model get", "chat prompt"))
         for n in (1, 2)
         for name, play in (
             ("prepare", preparing),
@@ -296,12 +296,12 @@ CASES = [
             ("data import", importing),
             ("model get", lambda n: getting("model", "get", presses=n)),
             ("data get", lambda n: getting("data", "get", "redial", presses=n)),
-            ("evaluate", lambda n: slowly(["evaluate"], "evaluate/base", "in evaluate/base at row ", " of 8", presses=n)),
-            ("rankings", lambda n: slowly(["evaluate"], "rankings/base", "in rankings/base at row ", presses=n)),
+            ("evaluate", lambda n: slowly(["evaluate"], "evaluate/base: ", "in evaluate/base at row ", " of 8", presses=n)),
+            ("rankings", lambda n: slowly(["evaluate"], "rankings/base: ", "in rankings/base at row ", presses=n)),
             ("calibrate", lambda n: slowly(["judge", "calibrate", "--rows", "8", "--judge", "llm:choose"], "judges/llm", "row", presses=n)),
             ("chat prompt", prompting),
             ("chat reply", replying),
         )
     ),
-    Case("SIGTERM in evaluate", slowly(["evaluate"], "evaluate/base", "in evaluate/base at row ", number=signal.SIGTERM)),
+    Case("SIGTERM in evaluate", slowly(["evaluate"], "evaluate/base: ", "in evaluate/base at row ", number=signal.SIGTERM)),
 ]
