@@ -35,6 +35,10 @@ class Answer:
     """`choices: []`."""
     body: str | None = None
     """Raw body instead of JSON: an HTML page, broken JSON."""
+    raw: bytes | None = None
+    """Sent as it is, instead of an answer by HTTP."""
+    last: dict[str, Any] | str | None = None
+    """Of a stream: its last piece, in place of the one that ends it; empty: none."""
     content_type: str = "application/json"
     logprobs: dict[str, float] | None = None
     """Tokens of the first position with their log-probabilities, where the request asks for them."""
@@ -119,7 +123,10 @@ class Loopback:
                     owner._done()
 
             def answer(self, request: dict[str, Any], answer: Answer, number: int) -> None:
-                if answer.body is not None:
+                if answer.raw is not None:
+                    self.wfile.write(answer.raw)
+                    self.close_connection = True
+                elif answer.body is not None:
                     self.raw(answer.status, answer.body.encode(), answer.content_type, answer.headers)
                 elif answer.status != 200:
                     self.send(answer.status, {"error": {"message": answer.message}}, answer.headers)
@@ -146,8 +153,11 @@ class Loopback:
                         return
                     piece = f" {word}" if index else word
                     self.chunk({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}, answer.trickle)
-                self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-                self.chunk("[DONE]")
+                if answer.last is None:
+                    self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+                    self.chunk("[DONE]")
+                elif answer.last:
+                    self.chunk(answer.last)
                 self.wfile.write(b"0\r\n\r\n")
 
             def chunk(self, value: dict[str, Any] | str, trickle: float = 0.0) -> None:

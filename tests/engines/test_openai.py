@@ -14,8 +14,8 @@ from loopback import Answer, Loopback
 from usbrec import redaction
 from usbrec.engine import ChatMessage, Sampling
 from usbrec.engines import endpoint
-from usbrec.engines.endpoint import Refused
 from usbrec.engines.openai import OpenAIEngine, OpenAISettings, read_vote
+from usbrec.engines.whose_fault import Refused
 from usbrec.errors import ConfigError, EngineError, EngineReply, EngineTimeout, EngineUnavailable
 
 HELLO = (ChatMessage(role="user", content="hello"),)

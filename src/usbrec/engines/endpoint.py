@@ -1,10 +1,8 @@
-"""One HTTP endpoint: what is asked again, how long is waited, what the user is told meanwhile, and whose fault a fault is.
+"""One HTTP endpoint: what is asked again, how long is waited, and what the user is told meanwhile; whose fault a fault is: `whose_fault`.
 
 A call has one deadline, `timeout_seconds`, for everything: connecting, the last byte, further attempts and the pauses between them.  Asked
-again is what may pass: 408, 409, 425, 429, 5xx and cut connections after a growing, jittered pause (or the server's `Retry-After`); an
-answer that is no answer (no choices, HTML, broken JSON) at most twice more.  Never asked again is a refusal (400, 413, 422 ...), which is
-this call's alone.  `EngineUnavailable`, which ends all calls, is what every other call would meet too: no connection, no such model, a
-key that is not accepted, a wish to be left alone for longer than the deadline, an endpoint that hangs.
+again is what may pass, after a growing, jittered pause (or the server's `Retry-After`).  An endpoint that answers nobody, or wants to be
+left alone for longer than the deadline, ends all calls.
 
 Nobody waits in silence: a call that has no answer after `FIRST_WORD` seconds is told, and so is what is asked again, each at most every
 `FIRST_WORD` seconds.
@@ -18,21 +16,19 @@ import json
 import math
 import os
 import random
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from usbrec.engines.stats import EngineStats
+from usbrec.engines.whose_fault import CHECK, Failed, failed_by, parsed, refusal
 from usbrec.errors import ConfigError, EngineError, EngineReply, EngineTimeout, EngineUnavailable, UsbrecError, first_line
 from usbrec.progress import note
-from usbrec.redaction import keep_secret, plain_url, redacted, variable
+from usbrec.redaction import keep_secret, plain_url, variable
 from usbrec.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,15 +37,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Body = TypeVar("Body", bound=BaseModel)
 FIRST_WORD = 30.0
-_BAD_REPLIES = 2
 _MOST_HUNG = 3
 """So many calls in a row that were never answered: the endpoint hangs, not the call."""
-_MAY_PASS = (408, 409, 425, 429)
-_FOR_ALL = (401, 402, 403, 404, 405, 407)
-_FILTERED = re.compile(r"moderat|flagged|content.{0,3}(filter|policy)", re.IGNORECASE)
-"""What a 403 says that is about what was asked, not about the key."""
-_ERROR_BYTES = 65_536
-_CHECK = "check that base_url is that of an OpenAI-compatible server and ends in /v1"
 
 
 class OpenAISettings(Settings):
@@ -92,21 +81,6 @@ def named(where: str, **settings: Any) -> OpenAISettings:
         raise ConfigError(what, where=where, fix=fix) from None
 
 
-class Refused(EngineError):
-    """The endpoint will never accept this request as it stands."""
-
-
-@dataclass
-class _Failed(Exception):
-    """An attempt that failed."""
-
-    fault: UsbrecError
-    again: int = 0
-    """How often such a call is asked again at most."""
-    wish: float = 0.0
-    """Seconds that the server asks to be left alone."""
-
-
 @dataclass
 class Endpoint:
     """An endpoint, asked by whoever has a slot."""
@@ -138,7 +112,7 @@ class Endpoint:
         async def once() -> Body:
             async with self._sent(path, body) as response:
                 raw = b"".join([chunk async for chunk in self._bounded(response, most)])
-            answer = self._parsed(raw, kind)
+            answer = parsed(raw, kind, self.settings.base_url)
             check(answer)
             return answer
 
@@ -165,13 +139,13 @@ class Endpoint:
                         data = await anext(events, None)
                     if data is None:
                         break
-                    piece = self._parsed(data, kind)
+                    piece = parsed(data, kind, self.settings.base_url)
                     ended = ends(piece) or ended
                     yield piece
             except Exception as raised:
                 raise self._failed(raised).fault from raised
             if not ended:
-                raise EngineReply("the stream of the answer broke off before its end", where=self.settings.base_url, fix=_CHECK)
+                raise EngineReply("the stream of the answer broke off before its end", where=self.settings.base_url, fix=CHECK)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -242,7 +216,8 @@ class Endpoint:
         url = f"{self.settings.base_url.rstrip('/')}/{path}"
         async with self._open().stream("GET" if body is None else "POST", url, content=content) as response:
             if not response.is_success:
-                raise await self._refusal(response)
+                self._answered, self._hung = True, 0
+                raise await refusal(response, self.settings)
             yield response
 
     def _open(self) -> httpx.AsyncClient:
@@ -278,43 +253,8 @@ class Endpoint:
                 if data and line.startswith(b"data:"):
                     yield data
 
-    def _parsed(self, raw: bytes, kind: type[Body]) -> Body:
-        where = self.settings.base_url
-        try:
-            value = json.loads(raw)
-        except (ValueError, RecursionError) as fault:
-            what = "an HTML page" if raw.lstrip()[:1] == b"<" else f"no JSON ({first_line(fault)})" if raw.strip() else "empty"
-            raise EngineReply(f"the answer is {what}", where=where, fix=_CHECK) from None
-        try:
-            return kind.model_validate(value)
-        except ValidationError as fault:
-            first = fault.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the whole"
-            raise EngineReply(f"the answer breaks the protocol ({place}: {first['msg']})", where=where, fix=_CHECK) from None
-
-    # ---- whose fault -------------------------------------------------------------------------------------------------------------
-
-    def _failed(self, raised: Exception) -> _Failed:
-        """What became of an attempt."""
-        import httpx
-
-        where, settings = self.settings.base_url, self.settings
-        if isinstance(raised, _Failed):
-            return raised
-        if isinstance(raised, EngineReply):
-            return _Failed(raised, min(_BAD_REPLIES, settings.retries))
-        if isinstance(raised, UsbrecError):
-            return _Failed(raised)
-        if isinstance(raised, TimeoutError):
-            return _Failed(self._timeout())
-        reason = first_line(raised)
-        if isinstance(raised, httpx.ConnectError | httpx.ProxyError | httpx.InvalidURL):
-            fix = "start the server, or correct base_url" + (" (does it speak plain http?)" if "SSL" in reason else "")
-            return _Failed(EngineUnavailable(f"cannot be reached ({reason})", where=where, fix=fix), settings.retries)
-        if isinstance(raised, httpx.TransportError):
-            what = f"the connection was cut ({reason})"
-            return _Failed(EngineError(what, where=where, fix="look into the server's log"), settings.retries)
-        return _Failed(EngineReply(f"the answer cannot be read ({reason})", where=where, fix=_CHECK), min(_BAD_REPLIES, settings.retries))
+    def _failed(self, raised: Exception) -> Failed:
+        return Failed(self._timeout()) if isinstance(raised, TimeoutError) else failed_by(raised, self.settings)
 
     def _timeout(self) -> EngineError:
         """Of this call; or of all, where nobody is answered."""
@@ -326,7 +266,7 @@ class Endpoint:
             return EngineUnavailable(f"{what}, {self._hung} times in a row: it hangs", where=self.settings.base_url, fix=fix)
         return EngineTimeout(what, where=self.settings.base_url, fix=fix)
 
-    def _too_long(self, failed: _Failed) -> UsbrecError:
+    def _too_long(self, failed: Failed) -> UsbrecError:
         if not failed.wish:
             return failed.fault
         return EngineUnavailable(
@@ -334,30 +274,6 @@ class Endpoint:
             f"({self.settings.timeout_seconds:g}) allows",
             where=self.settings.base_url, fix="run the same command again then (what is finished is kept), or raise timeout_seconds",
         )  # fmt: skip
-
-    async def _refusal(self, response: httpx.Response) -> _Failed:
-        """Of an answer that tells of an error."""
-        self._answered, self._hung = True, 0
-        settings, status, where = self.settings, response.status_code, self.settings.base_url
-        message = await _message(response)
-        what = f"HTTP {status}: {message}"
-        if 300 <= status < 400:
-            to = f"it redirects to {response.headers.get('location', 'nowhere')}"
-            return _Failed(EngineUnavailable(f"HTTP {status}: {to}", where=where, fix="set base_url to the address that answers itself"))
-        if (status in _FOR_ALL and not (status == 403 and _FILTERED.search(message))) or "insufficient_quota" in message:
-            return _Failed(EngineUnavailable(what, where=where, fix=self._fix(status)))
-        if status in _MAY_PASS or status >= 500:
-            fix = "lower concurrency" if status == 429 else "look into the server's log"
-            return _Failed(EngineError(what, where=where, fix=fix), settings.retries, _wish(response.headers.get("retry-after", "")))
-        return _Failed(Refused(what, where=where, fix="the endpoint does not accept this request; its message says why"))
-
-    def _fix(self, status: int) -> str:
-        key = self.settings.api_key_env
-        return {
-            401: f"set the environment variable {key} to a valid key",
-            403: f"the key in {key} may not use this model",
-            404: f"check base_url and the model's name; `usbrec doctor --base-url {self.settings.base_url}` lists the names",
-        }.get(status, "its message says why")
 
 
 def authorization(name: str) -> dict[str, str]:
@@ -377,32 +293,3 @@ def authorization(name: str) -> dict[str, str]:
         value = base64.b64encode(value.encode()).decode()
         keep_secret(value)
     return {"Authorization": f"{scheme} {value}"}
-
-
-async def _message(response: httpx.Response) -> str:
-    """What an error says, on one line, not too long; without any key that it echoes."""
-    raw = b""
-    async for chunk in response.aiter_bytes():
-        raw += chunk
-        if len(raw) > _ERROR_BYTES:
-            break
-    try:
-        said: Any = json.loads(raw)
-        while isinstance(said, dict):
-            said = next((said[key] for key in ("error", "message", "detail", "code") if said.get(key)), str(said))
-    except (ValueError, RecursionError):
-        said = "an HTML page" if raw.lstrip()[:1] == b"<" else raw.decode("utf-8", "replace")
-    line = " ".join(redacted(str(said)).split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)[:300] or "without a word"
-
-
-def _wish(header: str) -> float:
-    """Seconds that `Retry-After` asks for; 0 where it says nothing that can be understood."""
-    try:
-        wish = float(header)
-    except ValueError:
-        try:
-            wish = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return 0.0
-    return max(wish, 0.0) if not math.isnan(wish) else 0.0

@@ -15,10 +15,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling, whole
-from usbrec.engines.endpoint import Endpoint, OpenAISettings, Refused
+from usbrec.engines.endpoint import Endpoint, OpenAISettings
 from usbrec.engines.stats import EngineStats
+from usbrec.engines.whose_fault import Refused
 from usbrec.errors import EngineReply
-from usbrec.redaction import Redacting
+from usbrec.redaction import Redacting, redacted
 from usbrec.seeds import seed_of
 from usbrec.tasks import together
 
@@ -209,7 +210,7 @@ class OpenAIEngine:
     def _check(self, answer: _Answer) -> None:
         """Is it an answer at all?"""
         if answer.error and not answer.choices:
-            raise EngineReply(f"the answer is an error: {str(answer.error)[:300]}", where=self.settings.base_url)
+            raise EngineReply(f"the answer is an error: {redacted(str(answer.error))[:300]}", where=self.settings.base_url)
         if not answer.choices:
             raise EngineReply("the answer has no choices", where=self.settings.base_url)
         for choice in answer.choices:
