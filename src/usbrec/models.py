@@ -5,22 +5,26 @@ pip works), the path of a `.gguf` file, the path of a folder with safetensors in
 `org/name` where the hub can be reached.  `resolve` never downloads; `fetch` does.  Known models are put into place by an atomic rename,
 after their SHA-256 was compared, so a killed download leaves nothing that looks like a model.
 
-The cache is `$USBREC_CACHE`, or the user's cache folder of the system.
+The cache is `$USBREC_CACHE`, or the user's cache folder of the system.  What is made out of a model (`kept`) lies there beside its own
+digests, which are compared before each use: a copy that was cut or changed is made anew.
 """
 
 from __future__ import annotations
 
 import difflib
+import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +36,8 @@ Say = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CHUNK = 1 << 20
+_SUMS = "SHA256SUMS"
+"""Beside the files of a copy: their digests, as `sha256sum` writes them."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +177,87 @@ def download(model: KnownModel, say: Say = lambda line: None) -> ModelFiles:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{model.name}.") as folder:
             _assemble(model, Path(folder), target, say)
     except OSError as fault:
-        raise StorageError(
-            f"cannot be stored ({fault.strerror or fault})", where=str(target), fix="make room, or set USBREC_CACHE to a folder with room"
-        ) from fault
+        raise _cannot_store(target, fault) from fault
     return _known(model)
+
+
+def kept(kind: str, digest: str, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache with what is made out of a model; made at the first request, and anew where a file of it is not what it was.
+
+    Args:
+        kind: the folder's own folder in the cache.
+        digest: of the model.
+        make: puts files into an empty folder.
+
+    Raises:
+        StorageError: it cannot be stored; and whatever `make` raises.
+    """
+    folder = cache() / kind / digest[:32]
+    if _intact(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _workshop(folder) as made:
+            make(made)
+            (made / _SUMS).write_text(_sums(made), encoding="utf-8")
+            if not _intact(folder):  # else another process was faster
+                drop(kind, digest)
+                made.rename(folder)
+    except OSError as fault:
+        raise _cannot_store(folder, fault) from fault
+    return folder
+
+
+def drop(kind: str, digest: str) -> None:
+    """Removes what `kept` keeps."""
+    folder = cache() / kind / digest[:32]
+    for file in folder.glob("*"):
+        forget_digest(file)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        return (folder / _SUMS).read_text(encoding="utf-8") == _sums(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def _sums(folder: Path) -> str:
+    return "".join(f"{sha256_of(file)}  {file.name}\n" for file in sorted(folder.iterdir()) if file.name != _SUMS)
+
+
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """An empty folder to make another one in.  It is locked, so that what a killed process left is known by its free lock, and removed."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        with suppress(OSError), _locked(left) as free:
+            if free and time.time() - left.stat().st_mtime > 60:  # a younger one may be about to be locked
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary, _locked(Path(temporary)):
+        made = Path(temporary) / "made"
+        made.mkdir()
+        yield made
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Holds a folder's lock; False: another process does, or the file system has no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except OSError:
+            free = False
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_store(target: Path, fault: OSError) -> StorageError:
+    what, fix = f"cannot be stored ({fault.strerror or fault})", "make room, or set USBREC_CACHE to a folder with room"
+    return StorageError(what, where=str(target), fix=fix)
 
 
 def _assemble(model: KnownModel, folder: Path, target: Path, say: Say) -> None:
@@ -197,7 +280,7 @@ def _assemble(model: KnownModel, folder: Path, target: Path, say: Say) -> None:
             fix=f"run `usbrec model get {model.name}` again; if it fails again, the package was changed: use another model by its path",
         )
     whole.replace(target)
-    _note_digest(target, model.sha256)
+    _note_digest(target, _state(target), model.sha256)
 
 
 def _download(requirement: str, folder: Path) -> Path:
@@ -234,8 +317,11 @@ def _known(model: KnownModel) -> ModelFiles:
 
 
 def _file(path: Path) -> ModelFiles:
-    with path.open("rb") as file:
-        magic = file.read(4)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as fault:
+        raise ModelError(f"cannot be read ({fault.strerror})", where=str(path), fix="check the file's permissions and disk") from fault
     if magic != b"GGUF":
         raise ModelError("this is no GGUF file", where=str(path), fix="give a .gguf file, or a folder with config.json and safetensors")
     return ModelFiles(path.stem, path.resolve(), None, sha256_of(path))
@@ -284,7 +370,10 @@ def _near(text: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex; remembered in the cache until the file's size or time of change differs."""
+    """SHA-256 of a file in hex; remembered in the cache until the file, its size or one of its times differs.
+
+    The time of its last change counts too: nobody can set it back, as they can the time of its last writing.
+    """
     note, state = _note_of(path), _state(path)
     try:
         remembered = json.loads(note.read_text())
@@ -296,7 +385,7 @@ def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    _note_digest(path, digest.hexdigest())
+    _note_digest(path, state, digest.hexdigest())
     return digest.hexdigest()
 
 
@@ -305,18 +394,17 @@ def forget_digest(path: Path) -> None:
     _note_of(path).unlink(missing_ok=True)
 
 
-def _note_digest(path: Path, digest: str) -> None:
+def _note_digest(path: Path, state: dict[str, object], digest: str) -> None:
     if path.stat().st_size < _CHUNK:
         return
-    try:
-        write_json(_note_of(path), {**_state(path), "sha256": digest})
-    except StorageError:
-        return  # only speed is lost: the digest is computed again next time
+    with suppress(StorageError):  # only speed is lost: the digest is computed again next time
+        write_json(_note_of(path), {**state, "sha256": digest})
 
 
 def _state(path: Path) -> dict[str, object]:
     status = path.stat()
-    return {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    times = {"mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+    return {"path": str(path.resolve()), "inode": status.st_ino, "size": status.st_size, **times}
 
 
 def _note_of(path: Path) -> Path:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from usbrec import models
+from usbrec import gguf_header, models
 from usbrec.errors import ModelError, first_line
 
+_KIND = "dequantised"
 ModelSource = models.ModelFiles | Path
 """What `usbrec.models.resolve` gives, or the path of a GGUF file or of a folder with safetensors."""
 
@@ -20,29 +19,22 @@ def folder_of(source: ModelSource) -> Path:
     """A Hugging Face folder with the source's weights; made from a GGUF file in bf16 and cached, where that is what there is.
 
     Raises:
-        ModelError: there is no such file or folder, or transformers cannot read it as a model.
+        ModelError: there is no such file or folder, it is damaged, or transformers cannot read it as a model.
+        StorageError: the folder cannot be stored.
     """
     place = source if isinstance(source, Path) else source.path
     if not place.exists():
         raise ModelError("there is no such model", where=str(place), fix="give a GGUF file or a model folder")
     if place.is_dir():
         return place
+    gguf_header.read(place)
     digest = models.sha256_of(place) if isinstance(source, Path) else source.digest
-    folder = models.cache() / "dequantised" / digest[:32]
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        made = Path(temporary) / "model"
-        dequantise(place, made)
-        if not folder.exists():
-            made.rename(folder)
-    return folder
+    return models.kept(_KIND, digest, lambda folder: dequantise(place, folder))
 
 
 def forget(gguf: Path) -> None:
     """Removes what the cache keeps of a file that is about to be removed itself: as bf16 it is twice as large as in 8 bits."""
-    shutil.rmtree(models.cache() / "dequantised" / models.sha256_of(gguf)[:32], ignore_errors=True)
+    models.drop(_KIND, models.sha256_of(gguf))
     models.forget_digest(gguf)
 
 

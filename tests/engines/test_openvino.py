@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from usbrec.engine import ChatMessage, Sampling
 from usbrec.engines import connect
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 from usbrec.engines.openvino_exact import Room
-from usbrec.engines.openvino_jobs import Sample, gguf_number, reason_of
+from usbrec.engines.openvino_jobs import Sample, reason_of
 from usbrec.engines.stops import overlap
 from usbrec.errors import EngineError, ModelError, Unsupported
 
@@ -277,15 +277,7 @@ async def test_a_missing_model_names_the_command(tmp_path: Path, monkeypatch: py
     await engine.close()
 
 
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "head.gguf"
-    path.write_bytes(b"GGUF....llama.context_length" + (4).to_bytes(4, "little") + (8192).to_bytes(4, "little"))
-    yield path
-
-
-def test_small_parts(head: Path) -> None:
-    assert gguf_number(head, ".context_length") == 8192 and gguf_number(head, ".rope") is None
+def test_small_parts() -> None:
     assert overlap("and so <|e", "<|end|>") == 3 and overlap("and so", "<|end|>") == 0
     assert reason_of(RuntimeError("Exception from a.cpp:5:\nCheck 'x' failed\nno such file")) == "no such file"
     assert OpenVINOSettings(precision="exact").identity() == {

@@ -69,8 +69,9 @@ class Exact:
     """OpenVINO GenAI in exact precision; first tokens by a beam search of width k with one new token."""
 
     def __init__(self, path: Path) -> None:
-        import openvino_genai as genai
+        from usbrec.engines.openvino_worker import genai as without_telemetry
 
+        genai = without_telemetry()
         scheduler = genai.SchedulerConfig()
         scheduler.cache_size = 1
         exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}

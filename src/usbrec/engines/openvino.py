@@ -5,17 +5,16 @@ the child again when it dies, asking again whatever was under way: a native cras
 prompt, settings and its own seed, so what is asked again comes out the same.  `stats` counts what was done.
 
 A caller who is cancelled cancels the generation.  A child that says nothing for `timeout_seconds` while it has work is killed and started
-again.  After three deaths in a row without a single answer the engine gives up.
+again.  After three deaths in a row without a single answer the engine gives up.  A child that dies or stops while it loads for the first
+time is not started again: all who wait have the same error, within `start_seconds`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
-import sys
-from collections import deque
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,13 +24,14 @@ from pydantic import Field
 
 from usbrec import models
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling
+from usbrec.engines.child import Child
 from usbrec.engines.stats import EngineStats
 from usbrec.errors import EngineError, EngineUnavailable, ModelError, Unsupported, UsbrecError
 from usbrec.seeds import seed_of
 from usbrec.settings import Settings
 
-_LINE_LIMIT = 64 << 20
 _DEATHS = 3
+_WORKER = "usbrec.engines.openvino_worker"
 
 
 class OpenVINOSettings(Settings):
@@ -58,6 +58,8 @@ class OpenVINOSettings(Settings):
     """Most calls under way; further callers wait."""
     timeout_seconds: float = Field(default=300, gt=0)
     """A child silent for so long while it has work is restarted."""
+    start_seconds: float = Field(default=300, gt=0)
+    """A child silent for so long while it loads the model is given up.  A rewriting of the weights (see `weights`) is not silent."""
 
     def identity(self) -> dict[str, Any]:
         """What changes what is said: for fingerprints."""
@@ -89,10 +91,10 @@ class OpenVINOEngine:
     def __post_init__(self) -> None:
         self._calls: dict[int, _Call] = {}
         self._next, self._deaths, self._closed = 0, 0, False
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
+        self._start: asyncio.Task[None] | None = None
+        """The start under way or the one that succeeded; None: there is no child, the next call starts one."""
         self._reader: asyncio.Task[None] | None = None
-        self._stderr: deque[str] = deque(maxlen=20)
-        self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(self.settings.concurrency)
 
     @cached_property
@@ -108,7 +110,7 @@ class OpenVINOEngine:
     @property
     def pid(self) -> int | None:
         """Of the child, while it runs."""
-        return self._child.pid if self._child and self._child.returncode is None else None
+        return self._child.process.pid if self._child and self._child.alive else None
 
     # ---- the verbs -------------------------------------------------------------------------------------------------------------
 
@@ -148,27 +150,22 @@ class OpenVINOEngine:
         return Choice.of(shares, exact=choice["exact"], note=note, prompt_tokens=choice["prompt_tokens"])
 
     async def close(self) -> None:
+        """Ends the child at once, whatever it does: it has nothing to save."""
         self._closed = True
-        async with self._starting:
-            child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            assert child.stdin is not None
-            child.stdin.close()
-            try:
-                await asyncio.wait_for(child.wait(), 5)
-            except TimeoutError:
-                child.kill()
-                await child.wait()
-        if self._reader is not None:
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
+        under_way = [task for task in (self._start, self._reader) if task]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._child is not None:
+            await self._child.end()
+        self._child = self._start = self._reader = None
         self._fail(EngineError("the engine was closed"))
 
     # ---- calls -----------------------------------------------------------------------------------------------------------------
 
     async def _ask(self, line: dict[str, Any], pieces: asyncio.Queue[str | None] | None = None) -> dict[str, Any]:
         async with self._slots:
-            await self._start()
+            await self._started()
             self._next += 1
             number = self._next
             call = _Call({**line, "id": number}, asyncio.get_running_loop().create_future(), pieces)
@@ -188,10 +185,8 @@ class OpenVINOEngine:
         return answer
 
     def _send(self, line: dict[str, Any]) -> None:
-        child = self._child
-        if child is not None and child.stdin is not None and not child.stdin.is_closing():
-            with contextlib.suppress(ConnectionError):
-                child.stdin.write((json.dumps(line) + "\n").encode())
+        if self._child is not None:
+            self._child.send(line)
 
     def _fail(self, fault: EngineError) -> None:
         for call in self._calls.values():
@@ -200,111 +195,127 @@ class OpenVINOEngine:
 
     # ---- the child -------------------------------------------------------------------------------------------------------------
 
-    async def _start(self) -> None:
-        async with self._starting:
+    async def _started(self) -> None:
+        """Waits for the child; all who wait share one start, and its error."""
+        while (start := self._start) is None or not start.done():
             if self._closed:
                 raise EngineError("the engine was closed")
-            if self._child is None:
-                await self._spawn()
-                self._reader = asyncio.create_task(self._supervise())
+            if start is None:
+                start = self._start = asyncio.create_task(self._first())
+            await asyncio.wait([start])
+            if not start.cancelled():
+                start.result()
+
+    async def _first(self) -> None:
+        try:
+            await self._spawn()
+        except BaseException:
+            self._start = None
+            raise
+        self._reader = asyncio.create_task(self._supervise())
 
     async def _spawn(self) -> None:
-        files = await asyncio.to_thread(lambda: self.files)
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "usbrec.engines.openvino_worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=_LINE_LIMIT,
-        )  # fmt: skip
-        self._child = child
+        """Starts a child, up to its model.
+
+        Raises:
+            ModelError: it says that it cannot load it.
+            EngineUnavailable: it died or fell silent before.
+        """
         settings = self.settings
-        self._send({
+        try:
+            files = await asyncio.to_thread(lambda: self.files)
+            child = self._child = await Child.of(_WORKER)
+        except OSError as fault:
+            what = f"the embedded engine's process could not be started ({fault.strerror or fault})"
+            raise EngineUnavailable(what, fix="free memory, processes or open files") from fault
+        child.send({
             "path": str(files.path), "digest": files.digest, "weights": settings.weights, "cache_gb": settings.cache_gb,
             "max_batch": settings.max_batch, "max_batched_tokens": settings.max_batched_tokens, "properties": settings.properties(),
             "exact": settings.precision == "exact",
         })  # fmt: skip
-        self._drain = asyncio.create_task(self._hear_stderr(child))
-        assert child.stdout is not None
+        if (refusal := await self._loaded(child)) is not None:
+            self._child = None
+            raise refusal
+
+    async def _loaded(self, child: Child) -> UsbrecError | None:
+        """Waits until the child has its model; else ends it and says why."""
+        where, limit = str(self.files.path), self.settings.start_seconds
         try:
-            first = await child.stdout.readline()
-        except BaseException:
-            self._child = None
-            child.kill()
-            raise
-        line = json.loads(first) if first.endswith(b"\n") else {}
-        if "ready" not in line:
-            await child.wait()
-            await asyncio.gather(self._drain, return_exceptions=True)
-            self._child = None
-            self._refuse(line.get("fatal"), line.get("fix", ""), child.returncode)
+            line: dict[str, Any] | None = {"alive": True}
+            while line and "alive" in line:
+                line = await child.line(limit)
+        except TimeoutError:
+            await child.end()
+            what = f"the embedded engine did not start within {limit:g} seconds; {child.last_words()}"
+            fix = "if this machine is only slow, set start_seconds of this engine higher; else run `usbrec doctor`"
+            return EngineUnavailable(what, where=where, fix=fix)
+        if line and "ready" in line:
+            return None
+        await child.end()
+        if line:
+            return self._refusal(line)
+        fix = "free memory, or set a smaller cache_gb; `usbrec doctor` tries the engine with the default model"
+        return EngineUnavailable(f"the embedded engine could not start: {child.fate()}", where=where, fix=fix)
 
-    def _refuse(self, fatal: str | None, fix: str, code: int | None) -> None:
-        last = self._stderr[-1] if self._stderr else f"exit code {code}"
-        if fatal is None:
-            raise EngineUnavailable(f"the embedded engine could not start: {last}", where=self.files.name, fix="run `usbrec doctor`")
+    def _refusal(self, line: dict[str, Any]) -> UsbrecError:
+        fatal = line.get("fatal", "")
         if "openvino" in fatal and "module" in fatal:
-            raise EngineUnavailable("the package openvino-genai is missing", fix="pip install openvino-genai==2026.4.*")
-        fix = fix or "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
-        raise ModelError(f"the embedded engine cannot load this model: {fatal}", where=str(self.files.path), fix=fix)
-
-    async def _hear_stderr(self, child: asyncio.subprocess.Process) -> None:
-        assert child.stderr is not None
-        async for raw in child.stderr:
-            self._stderr.append(raw.decode(errors="replace").strip())
+            return EngineUnavailable("the package openvino-genai is missing", fix="pip install openvino-genai==2026.4.*")
+        fix = (
+            line.get("fix")
+            or "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
+        )
+        return ModelError(f"the embedded engine cannot load this model: {fatal}", where=str(self.files.path), fix=fix)
 
     async def _supervise(self) -> None:
-        """Reads the child's answers; starts it again when it dies."""
-        while True:
-            await self._hear()
-            child = self._child
-            if self._closed or child is None:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+        """Reads the child's answers; starts it again when it dies, or falls silent, with work to do."""
+        while (child := self._child) is not None:
+            why = await self._hear(child)
+            await child.end()
             self._child = None
             if not self._calls:
-                return
-            async with self._starting:
-                if not await self._restart(child.returncode):
-                    return
-            for call in list(self._calls.values()):
-                self._send(call.line)
+                break
+            self._start = asyncio.create_task(self._restart(why or child.fate()))
+            try:
+                await asyncio.shield(self._start)
+            except EngineError as fault:
+                self._fail(fault)
+                break
+        self._start = None
 
-    async def _restart(self, code: int | None) -> bool:
-        """Starts the child again; one that dies while it starts is one death more.  False: given up, and every call has its error."""
-        last = self._stderr[-1] if self._stderr else f"exit code {code}"
-        while self._deaths < _DEATHS:
+    async def _hear(self, child: Child) -> str:
+        """Until the child's output ends, or, which is the answer then, it falls silent with work to do."""
+        limit = self.settings.timeout_seconds
+        try:
+            while line := await child.line(limit, lambda: bool(self._calls)):
+                self._hear_line(line)
+        except TimeoutError:
+            return f"it said nothing for {limit:g} seconds"
+        return ""
+
+    async def _restart(self, why: str) -> None:
+        """Starts the child again, and asks again what was under way; one that dies while it starts is one death more.
+
+        Raises:
+            EngineError: given up, after so many deaths or `start_seconds`.
+        """
+        began = time.monotonic()
+        while self._deaths < _DEATHS and time.monotonic() - began < self.settings.start_seconds:
             self._deaths += 1
             self.stats.restarts += 1
             try:
                 await self._spawn()
-                return True
             except ModelError as error:
-                self._fail(EngineUnavailable(error.what, where=error.where, fix=error.fix))
-                return False
+                raise EngineUnavailable(error.what, where=error.where, fix=error.fix) from error
             except EngineError as error:
-                last = error.what
+                why = error.what
+                continue
+            for call in list(self._calls.values()):
+                self._send(call.line)
+            return
+        what = f"the embedded engine died {self._deaths + 1} times in a row without an answer (last: {why})"
         self._deaths = 0
-        what = f"the embedded engine died {_DEATHS + 1} times in a row without an answer (last: {last})"
-        fix = "run `usbrec doctor`; a smaller cache_gb helps where memory is short"
-        self._fail(EngineError(what, where=self.files.name, fix=fix))
-        return False
-
-    async def _hear(self) -> None:
-        """Until the child's output ends, or it falls silent with work to do."""
-        child = self._child
-        assert child is not None and child.stdout is not None
-        while True:
-            reading = asyncio.ensure_future(child.stdout.readline())
-            while not reading.done():
-                idle = not self._calls
-                await asyncio.wait([reading], timeout=self.settings.timeout_seconds)
-                if not reading.done() and self._calls and not idle:
-                    reading.cancel()
-                    return
-            raw = reading.result()
-            if not raw.endswith(b"\n"):
-                return
-            self._hear_line(json.loads(raw))
+        raise EngineError(what, where=self.files.name, fix="run `usbrec doctor`; a smaller cache_gb helps where memory is short")
 
     def _hear_line(self, line: dict[str, Any]) -> None:
         call = self._calls.get(line.get("id", -1))

@@ -63,22 +63,7 @@ def reason_of(fault: Exception) -> str:
     return kept[-1] if kept else type(fault).__name__
 
 
-def context_of(path: Path) -> int | None:
-    """The model's window in tokens, where its file says so."""
-    if path.is_dir():
-        config = json.loads((path / "config.json").read_text())
-        window = config.get("max_position_embeddings")
-        return int(window) if window else None
-    return gguf_number(path, ".context_length")
-
-
-def gguf_number(path: Path, suffix: str) -> int | None:
-    """A 32-bit number out of the head of a GGUF file (it stands before the long lists)."""
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    at = head.find(suffix.encode())
-    if at < 0:
-        return None
-    at += len(suffix)
-    kind, value = int.from_bytes(head[at : at + 4], "little"), int.from_bytes(head[at + 4 : at + 8], "little")
-    return value if kind in (4, 5) and value > 0 else None
+def window_of(folder: Path) -> int | None:
+    """A model's window in tokens, where its folder says so."""
+    window = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
+    return int(window) if window else None

@@ -2,7 +2,10 @@
 
 It exists because a step of OpenVINO GenAI holds the interpreter lock and a native fault kills the process (docs/log.md).  The parent
 (`usbrec.engines.openvino`) supervises it.  A reader thread fills a queue; the main thread takes requests off the queue, steps the batch and
-writes what is ready; with nothing to do it sleeps on the queue.  End of stdin ends the process at once, so it never outlives its parent.
+writes what is ready; with nothing to do it sleeps on the queue.  It ends with its parent, and at the end of stdin.
+
+`import openvino` would count uses in `~/intel` and fork a process that reports each to www.google-analytics.com; beside the reader thread
+that process waited for ever, with this one's pipes open (docs/log.md).  So the package that does so is hidden from it.
 
 In, one object a line (the first is the start):
     {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties", "exact"}
@@ -10,7 +13,7 @@ In, one object a line (the first is the start):
     {"op": "choose", "id", "messages", "options"}
     {"op": "cancel", "id"}
 Out:
-    {"ready": {"context"}} or {"fatal", "fix"}, once; then
+    {"alive": true} for each tensor that is rewritten; {"ready": {"context"}} or {"fatal", "fix"}, once; then
     {"id", "text"} the whole text so far of a streamed sample; {"id", "samples": [...]}, {"id", "choice": {...}} or {"id", "error"}
     {"alive": true} at least every second while it works.
 
@@ -34,8 +37,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from usbrec import gguf_header
+from usbrec.engines.child import follow_parent
 from usbrec.engines.openvino_exact import Company, Room
-from usbrec.engines.openvino_jobs import Job, Line, Sample, context_of, reason_of, small
+from usbrec.engines.openvino_jobs import Job, Line, Sample, reason_of, small, window_of
 from usbrec.engines.rendition import rendition
 from usbrec.engines.stops import cut, settled
 
@@ -44,20 +49,31 @@ SHARED = 0.5
 """A prompt waits for another one that begins alike for this share of its length: read once instead of twice."""
 
 
+def genai() -> Any:
+    """The package openvino_genai, without telemetry: hidden, its own stub stands in for it."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino_genai
+
+    return openvino_genai
+
+
 class Worker:
     """The pipeline and the jobs in it."""
 
     def __init__(self, start: Line, out: int) -> None:
-        import openvino_genai as ov
-
-        self.ov, self.out, self.serial, self.spoke = ov, out, 0, 0.0
+        self.out, self.serial, self.spoke = out, 0, 0.0
+        path = Path(start["path"])
+        if path.is_file():
+            header = gguf_header.read(path)
+            self.context = header.context
+            if start["weights"] == "q8_0":
+                path = rendition(path, header, start["digest"], lambda: self.say({"alive": True}))
+        else:
+            self.context = window_of(path)
+        self.ov = ov = genai()
         scheduler = ov.SchedulerConfig()
         scheduler.cache_size = start["cache_gb"]
         scheduler.max_num_seqs = start["max_batch"]
-        path = Path(start["path"])
-        if path.is_file() and start["weights"] == "q8_0":
-            path = rendition(path, start["digest"])
-        self.context = context_of(path)
         longest = max(self.context or 0, start["max_batched_tokens"])
         scheduler.max_num_batched_tokens = 2 * longest + start["max_batch"] if start["exact"] else start["max_batched_tokens"]
         scheduler.enable_prefix_caching = not start["exact"]
@@ -323,7 +339,8 @@ def read(lines: queue.SimpleQueue[Line]) -> None:
 
 
 def main() -> None:
-    """Serves one parent until stdin ends."""
+    """Serves one parent, whose process id is the argument, until stdin ends."""
+    follow_parent(int(sys.argv[1]))
     out = os.dup(1)
     os.dup2(2, 1)
     lines: queue.SimpleQueue[Line] = queue.SimpleQueue()

@@ -8,52 +8,39 @@ faithfully is rewritten once as Q8_0, tokenizer and metadata untouched, and kept
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from usbrec import models
-from usbrec.errors import ModelError, StorageError
+from usbrec.gguf_header import Header
 
 FAITHFUL = frozenset({"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q6_K"})
 """Tensor types that the reader takes over without a loss that shows."""
+_NAME = "model.gguf"
 
 
-def rendition(gguf: Path, digest: str) -> Path:
+def rendition(gguf: Path, header: Header, digest: str, alive: Callable[[], None]) -> Path:
     """The file itself where it is read faithfully, else its Q8_0 rendition in the cache, made at the first request.
 
+    Args:
+        header: the file's own.
+        digest: SHA-256 of the file.
+        alive: called for each tensor that is rewritten.
+
     Raises:
-        ModelError: the file cannot be read as GGUF.
         StorageError: the rendition cannot be stored.
     """
-    target = models.cache() / "renditions" / f"{digest[:32]}.q8_0.gguf"
-    if target.exists():
-        return target
-    from gguf import GGUFReader
-
-    try:
-        source = GGUFReader(gguf)
-    except (ValueError, IndexError, KeyError) as fault:
-        raise ModelError(f"this GGUF file cannot be read ({fault})", where=str(gguf), fix="download it again") from fault
-    if all(tensor.tensor_type.name in FAITHFUL for tensor in source.tensors):
+    if header.types <= FAITHFUL:
         return gguf
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _rewrite(source, temporary)
-        temporary.replace(target)
-    except OSError as fault:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot be stored ({fault.strerror or fault})", where=str(target), fix="make room, or set USBREC_CACHE to a folder with room"
-        ) from fault
-    return target
+    return models.kept("renditions", digest, lambda folder: _rewrite(gguf, folder / _NAME, alive)) / _NAME
 
 
-def _rewrite(source: Any, target: Path) -> None:
+def _rewrite(gguf: Path, target: Path, alive: Callable[[], None]) -> None:
     import numpy as np
-    from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, LlamaFileType, quants
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType, quants
 
+    source: Any = GGUFReader(gguf)
     writer = GGUFWriter(target, source.fields["general.architecture"].contents(), use_temp_file=True)
     for key, entry in source.fields.items():
         if key.startswith("GGUF.") or key == "general.architecture":
@@ -62,6 +49,7 @@ def _rewrite(source: Any, target: Path) -> None:
         kind = entry.types[0]
         writer.add_key_value(key, value, kind, sub_type=entry.types[-1] if kind == GGUFValueType.ARRAY else None)
     for tensor in source.tensors:
+        alive()
         if tensor.tensor_type.name in FAITHFUL:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from usbrec import gguf_header
 from usbrec.errors import ModelError, StorageError
 from usbrec.training.settings import ExportConfig
 
@@ -42,6 +43,7 @@ def merge_gguf(base: Path, adapter: Path | None, out: Path, config: ExportConfig
     """
     import gguf
 
+    gguf_header.read(base)
     reader = gguf.GGUFReader(str(base))
     architecture = str(reader.get_field("general.architecture").contents())
     if architecture not in ARCHITECTURES:
