@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from usbrec import models
+from usbrec import jsonl, models
 from usbrec.errors import ModelError, StorageError
 from usbrec.models import KnownModel, Part
 
@@ -144,3 +145,42 @@ def test_digests_of_big_files_are_remembered_until_they_change(tmp_path: Path, m
     assert models.sha256_of(path) == digest
     note.write_text("torn")
     assert models.sha256_of(path) == digest
+
+
+def test_a_digest_is_not_believed_for_a_file_with_the_same_size_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USBREC_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "big.gguf"
+    path.write_bytes(b"GGUF" + bytes(2 << 20))
+    before, status = models.sha256_of(path), path.stat()
+    with path.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(b"x")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert models.sha256_of(path) != before
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_make_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USBREC_CACHE", str(tmp_path))
+    folder = models.cache() / "kind"
+    for name in ("dead", "held", "young"):
+        (folder / f".{'d' * 32}.{name}" / "made").mkdir(parents=True)
+    for name in ("dead", "held"):
+        os.utime(folder / f".{'d' * 32}.{name}", (0, 0))
+    descriptor = os.open(folder / f".{'d' * 32}.held", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    made = models.kept("kind", "d" * 64, lambda place: jsonl.write_text(place / "a", "text"))
+    assert (made / "a").read_text() == "text"
+    assert sorted(path.name[34:] for path in folder.iterdir() if path != made) == ["held", "young"]
+    os.close(descriptor)
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USBREC_CACHE", str(tmp_path))
+
+    def make(place: Path) -> None:
+        (place / "half").write_text("x")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="No space left") as fault:
+        models.kept("kind", "d" * 64, make)
+    assert "USBREC_CACHE" in fault.value.fix and not list((models.cache() / "kind").iterdir())

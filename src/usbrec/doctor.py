@@ -112,7 +112,7 @@ async def embedded() -> Check:
     if not models.path_of(models.KNOWN[models.DEFAULT]).exists():
         fix = f"usbrec model get {models.DEFAULT}"
         return Check("embedded engine", "missing", "not tried: its model is not downloaded", fix, core=True)
-    engine = OpenVINOEngine(OpenVINOSettings(cache_gb=1, timeout_seconds=120))
+    engine = OpenVINOEngine(OpenVINOSettings(cache_gb=1, timeout_seconds=120, start_seconds=120))
     began = time.monotonic()
     try:
         completion = (await engine.chat(_SAY_HELLO, sampling=Sampling(max_tokens=8)))[0]

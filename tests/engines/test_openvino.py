@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from usbrec.engine import ChatMessage, Sampling
-from usbrec.engines import connect
+from usbrec.engines import connect, openvino_worker
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 from usbrec.engines.openvino_exact import Room
 from usbrec.engines.openvino_jobs import Sample, reason_of
@@ -222,8 +224,6 @@ asyncio.run(main())
 
 @pytest.mark.slow
 async def test_the_child_never_outlives_a_killed_parent(gguf: Path) -> None:
-    import sys
-
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", ORPHAN, str(gguf), stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     pid = int(await parent.stdout.readline())
@@ -283,3 +283,27 @@ def test_small_parts() -> None:
     assert OpenVINOSettings(precision="exact").identity() == {
         "kind": "openvino", "model": "smollm2-135m-instruct", "precision": "exact", "weights": "q8_0",
     }  # fmt: skip
+
+
+QUIET = """
+import sys
+told = []
+sys.addaudithook(lambda event, args: told.append((event, args)) if event.startswith(("socket.", "os.fork", "subprocess.")) else None)
+from usbrec.engines.openvino_worker import genai
+genai()
+import openvino, openvino.tools.ovc
+print(told, "openvino_telemetry" in sys.modules and sys.modules["openvino_telemetry"])
+"""
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    """No process, no connection, nothing in the home folder."""
+    env = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout == "[] None\n" and not list(tmp_path.iterdir())
+
+
+def test_only_the_worker_imports_openvino() -> None:
+    package = Path(openvino_worker.__file__).parents[1]
+    importers = [path.name for path in package.rglob("*.py") if "import openvino" in path.read_text(encoding="utf-8")]
+    assert importers == ["openvino_worker.py"]

@@ -260,8 +260,15 @@ async def test_a_gguf_file_is_dequantised_once(tmp_path: Path, monkeypatch: pyte
     again = Reference(weights.parent).network.state_dict()
     assert all(torch.equal(again[name], value.bfloat16().float()) for name, value in model.state_dict().items())
     await engine.close()
+    whole = weights.read_bytes()
+    for harmed in (whole[:-9] + bytes(9), whole[:-1]):
+        weights.write_bytes(harmed)
+        assert folder_of(files) == weights.parent and weights.read_bytes() == whole
     forget(files.path)  # type: ignore[arg-type]
     assert not list((models.cache() / "dequantised").iterdir()) and models.resolve(files.path).digest == files.digest
+    files.path.write_bytes(files.path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="damaged: its tensors end at byte"):
+        folder_of(files)
 
 
 async def test_connect_makes_one_and_the_name_is_its_identity(tiny: Path) -> None:

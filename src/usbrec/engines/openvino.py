@@ -31,6 +31,10 @@ from usbrec.seeds import seed_of
 from usbrec.settings import Settings
 
 _DEATHS = 3
+_OTHER_MODEL = (
+    "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai; "
+    "if memory is short, free some, or set a smaller cache_gb"
+)
 _WORKER = "usbrec.engines.openvino_worker"
 
 
@@ -261,10 +265,7 @@ class OpenVINOEngine:
         fatal = line.get("fatal", "")
         if "openvino" in fatal and "module" in fatal:
             return EngineUnavailable("the package openvino-genai is missing", fix="pip install openvino-genai==2026.4.*")
-        fix = (
-            line.get("fix")
-            or "give a GGUF file of a supported architecture (Llama, Qwen2, Qwen3, SmolLM), or serve it and use kind: openai"
-        )
+        fix = line.get("fix") or _OTHER_MODEL
         return ModelError(f"the embedded engine cannot load this model: {fatal}", where=str(self.files.path), fix=fix)
 
     async def _supervise(self) -> None:

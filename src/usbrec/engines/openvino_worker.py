@@ -4,8 +4,8 @@ It exists because a step of OpenVINO GenAI holds the interpreter lock and a nati
 (`usbrec.engines.openvino`) supervises it.  A reader thread fills a queue; the main thread takes requests off the queue, steps the batch and
 writes what is ready; with nothing to do it sleeps on the queue.  It ends with its parent, and at the end of stdin.
 
-`import openvino` would count uses in `~/intel` and fork a process that reports each to www.google-analytics.com; beside the reader thread
-that process waited for ever, with this one's pipes open (docs/log.md).  So the package that does so is hidden from it.
+`import openvino` would count its uses in `~/intel` and fork a process that reports each to www.google-analytics.com; beside the reader
+thread that process waited for ever for the lock on stdin, with the worker's pipes open.  So the package that does so is hidden from it.
 
 In, one object a line (the first is the start):
     {"path", "digest", "weights", "cache_gb", "max_batch", "max_batched_tokens", "properties", "exact"}
@@ -43,6 +43,7 @@ from usbrec.engines.openvino_exact import Company, Room
 from usbrec.engines.openvino_jobs import Job, Line, Sample, reason_of, small, window_of
 from usbrec.engines.rendition import rendition
 from usbrec.engines.stops import cut, settled
+from usbrec.errors import UsbrecError
 
 BEAMS = (32, 256)
 SHARED = 0.5
@@ -348,8 +349,11 @@ def main() -> None:
     start = lines.get()
     try:
         worker = Worker(start, out)
+    except UsbrecError as fault:
+        write(out, {"fatal": fault.what, "fix": fault.fix})
+        return
     except Exception as fault:
-        write(out, {"fatal": reason_of(fault), "fix": getattr(fault, "fix", "")})
+        write(out, {"fatal": reason_of(fault)})
         return
     write(out, {"ready": {"context": worker.context}})
     while True:
