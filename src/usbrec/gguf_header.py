@@ -68,12 +68,10 @@ class _Walk:
         for _ in range(entries):
             self._entry(header)
         ends = [self._tensor(header) for _ in range(tensors)]
-        if not ends:
-            raise ValueError("it holds no tensor")
         alignment = header.numbers.get("general.alignment", 32)
         if alignment < 1:
             raise ValueError(f"its alignment is {alignment}")
-        end = -(-(self._size - self._left) // alignment) * alignment + max(ends)
+        end = -(-(self._size - self._left) // alignment) * alignment + max(ends, default=0)
         if end > self._size:
             raise ValueError(f"its tensors end at byte {end:,}, but the file at {self._size:,}")
         return header

@@ -71,6 +71,7 @@ async def test_even_one_that_left_its_session(module: Module) -> None:
         await child.end()
     finally:
         os.kill(line["pid"], signal.SIGKILL)
+    await child.end()  # now its pipes close too
 
 
 async def test_silence_ends_patience_where_something_is_wanted(module: Module) -> None:

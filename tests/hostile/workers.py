@@ -527,6 +527,7 @@ CASES = [
     Case("a model cut at every byte", cut_anywhere),
     Case("a model with every byte of its head flipped", flipped_anywhere),
     *(Case(f"a model {name}", damaged(*harm), fast=False) for name, harm in DAMAGE.items()),
+    Case("a model without tensors", damaged(written(b"GGUF" + struct.pack("<IQQ", 3, 0, 0)), "cannot load"), fast=False),
     Case("an empty model", damaged(written(b""), "no GGUF file"), fast=False),
     Case("a page instead of a model", damaged(written(b"<html>not found</html>"), "no GGUF file"), fast=False),
     Case("a model of its first four bytes", damaged(written(b"GGUF"), "damaged"), fast=False),

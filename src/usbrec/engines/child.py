@@ -95,12 +95,13 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     async def end(self) -> None:
-        """Kills it, and waits until it is gone."""
+        """Kills it, and waits until it is gone and its pipes are closed."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
         self.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.process.wait(), _FAREWELL)
-        await asyncio.wait([self._hearing], timeout=_LOOK)
-        self._hearing.cancel()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_FAREWELL):
+                await asyncio.gather(self.process.wait(), self._hearing, self.process.stdout.read(), self.process.stdin.wait_closed())
 
     def fate(self) -> str:
         """How it ended, with its last words on stderr."""
