@@ -1,6 +1,7 @@
 """kill -9 at random moments of a run with the real model: the same command again ends as an undisturbed run did, bit for bit.
 
-Only the command itself is killed, as an out-of-memory killer does it: what it started has to notice.  `tests/test_run.py` kills once in every stage.
+Only the command itself is killed, as an out-of-memory killer does it: what it started has to notice.  `tests/test_run.py` kills once in
+every stage.
 """
 
 from __future__ import annotations

@@ -99,9 +99,9 @@ class Child:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.kill()
-        with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(_FAREWELL):
-                await asyncio.gather(self.process.wait(), self._hearing, self.process.stdout.read(), self.process.stdin.wait_closed())
+        last = (self.process.wait(), self._hearing, self.process.stdout.read(), self.process.stdin.wait_closed())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*last, return_exceptions=True), _FAREWELL)
 
     def fate(self) -> str:
         """How it ended, with its last words on stderr."""
