@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from run_folders import interrupt
 from usbrec import calibrate, config, experiments, pipeline
 from usbrec.cli import app
 from usbrec.engines import ScriptedSettings
@@ -81,9 +82,7 @@ async def test_what_was_said_is_not_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "judges" / "llm-vote-fake" / "ledger.jsonl"
     whole = path.read_bytes()
     path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]) + b'{"key": "torn')
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["stages"]["judges/llm-vote-fake"]  # killed before the stage was done
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    interrupt(tmp_path, "judges/llm-vote-fake")
     assert await run(tmp_path, "llm:vote") == first
     assert path.read_bytes() == whole
 
@@ -120,9 +119,7 @@ async def test_votes_without_what_they_need_is_one_clear_error(tmp_path: Path) -
     calibrate.publish(tmp_path / "calibration", await run(tmp_path, "llm:vote"))
     assert "asked by choose" in fault(str(tmp_path))
     assert "'0,two' are no numbers of votes" in fault(str(tmp_path), "--votes", "0,two")
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["stages"]["judges/llm-vote-fake"]  # it is being calibrated anew
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    interrupt(tmp_path, "judges/llm-vote-fake")  # it is being calibrated anew
     assert "holds no finished calibration" in fault(str(tmp_path))
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from loopback import Answer, Loopback
-from usbrec import config, jsonl, models, pipeline
+from run_folders import interrupt, remake
+from usbrec import config, jsonl, manifest, models, pipeline
 from usbrec.cli import judge as command
 from usbrec.config import Recipe
 from usbrec.drift import RESULT, SCALED, Drift
@@ -242,6 +243,9 @@ async def test_what_changes_the_replies_is_played_anew(section: dict[str, Any], 
 async def test_another_adapter_of_the_same_step_is_played_anew(folder: Path, server: Speaker) -> None:
     await judged(folder, server)
     (folder / "simpo" / "kept" / "step-2" / "adapter_model.safetensors").write_text("four")
+    with pytest.raises(DataError, match=r"kept/step-2/adapter_model.safetensors was changed"):
+        await judged(folder, server)
+    remake(folder, "simpo")
     said = list[str]()
     assert (await judged(folder, server, said=said)).first == {"catalogue": 2}
     assert kept(said) == (REFERENCES | STEPS) - {"step-2"}
@@ -249,9 +253,7 @@ async def test_another_adapter_of_the_same_step_is_played_anew(folder: Path, ser
 
 async def test_the_training_judge_keeps_its_own_settings(folder: Path, server: Speaker) -> None:
     recipe = changed(folder, prefer={"judge": {"kind": "llm", "method": "vote", "votes": 3}})
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["stages"]["prefer"]["parts"]["prefer"] = recipe.prefer.model_dump(mode="json")
-    jsonl.write_json(folder / "manifest.json", manifest)
+    remake(folder, "prefer", prefer=recipe.prefer.model_dump(mode="json"))
     found = await judged(folder, server, recipe=recipe)
     assert found.trained_on == "llm:vote@judge"
     (row, *_) = jsonl.read(folder / "checkpoints" / "step-4" / "outcomes.jsonl", Outcome)
@@ -286,21 +288,34 @@ async def test_rows_that_break_off_are_counted(folder: Path, server: Speaker) ->
 
 
 def _no_training(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    del manifest["stages"]["simpo"]
-    jsonl.write_json(folder / "manifest.json", manifest)
+    interrupt(folder, "simpo")
 
 
 def _retrained_sft(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    manifest["stages"]["sft"]["fingerprint"] = "another"
-    jsonl.write_json(folder / "manifest.json", manifest)
+    told = manifest.load(folder)
+    sft = told["stages"]["sft"]
+    sft["parts"] |= {"other": 1}
+    sft["fingerprint"] = manifest.fingerprint(sft["parts"])
+    jsonl.write_json(folder / "manifest.json", told)
 
 
 def _no_replies(folder: Path) -> None:
     path = folder / "prepare" / "valid.jsonl"
     rows = [row | {"reply": ""} for _, row in jsonl.read_objects(path)]
     jsonl.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    remake(folder, "prepare")
+
+
+def _without(stage: str, *gone: str) -> Callable[[Path], None]:
+    """The training left no such folders or files."""
+
+    def spoil(folder: Path) -> None:
+        for name in gone:
+            path = folder / stage / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remake(folder, stage)
+
+    return spoil
 
 
 def _recipe(**sections: dict[str, Any]) -> Callable[[Path], None]:
@@ -311,12 +326,13 @@ def _recipe(**sections: dict[str, Any]) -> Callable[[Path], None]:
     ("spoil", "specs", "kind", "what", "fix"),
     [
         (_no_training, (), ConfigError, "no finished SimPO training", "--set simpo.keep_every=10"),
-        (lambda f: shutil.rmtree(f / "simpo" / "kept"), (), ConfigError, "none of the 5 steps", "--set simpo.keep_every=1"),
-        (lambda f: shutil.rmtree(f / "sft" / "adapter"), (), ModelError, "there is no adapter", "adapter_config.json"),
-        (lambda f: (f / "simpo/kept/step-4/adapter_model.safetensors").unlink(), (), ModelError, "there is no adapter", ""),
+        (_without("simpo", "kept"), (), ConfigError, "none of the 5 steps", "--set simpo.keep_every=1"),
+        (_without("sft", "adapter"), (), ModelError, "there is no adapter", "adapter_config.json"),
+        (_without("simpo", "kept/step-4/adapter_model.safetensors"), (), ModelError, "there is no adapter", ""),
+        (lambda f: shutil.rmtree(f / "sft" / "adapter"), (), DataError, "adapter/adapter_config.json is gone", "usbrec run"),
         (_recipe(prefer={"judge": {"kind": "catalogue"}}), ("llm",), ConfigError, 'prefer.judge.kind: "llm" -> "catalogue"', "usbrec run"),
         (_recipe(simpo={"beta": 3.0}), (), ConfigError, r"simpo.beta: 2.5 -> 3.0", "usbrec run RECIPE --out"),
-        (_retrained_sft, (), ConfigError, "the SFT model: .* -> \"another\"", "usbrec run"),
+        (_retrained_sft, (), ConfigError, r"the SFT model: \"\w{16}\" -> \"\w{16}\"", "usbrec run"),
         (_recipe(engines={"policy": {"kind": "scripted", "model": "/no/such.gguf"}}), (), ModelError, "no such model", "gguf"),
         (_recipe(engines={"policy": {"kind": "openai", "model": "m"}}), (), ConfigError, "an endpoint cannot load", "openvino"),
         (_no_replies, (), DataError, "no row of valid has a whole human reply", "--split"),

@@ -16,7 +16,7 @@ LAYERS = (
     ("interrupts", "redaction"),
     ("types", "errors", "seeds", "settings", "progress", "words"),
     ("jsonl", "engine", "prompts", "titles", "gguf_header", "faults", "strict_yaml", "tasks"),
-    ("rowmap", "models", "catalogue"),
+    ("rowmap", "models", "catalogue", "manifest"),
     ("weights", "chat_template"),
     ("engines", "linking", "cooccurrence"),
     ("doctor", "roles"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from clock import HANG
 from loopback import Answer, Loopback
+from run_folders import interrupt
 from toy import CATALOGUE, LINKER, dialogue, example
 from usbrec import config, jsonl, pipeline
 from usbrec.cli.compare import compared, load
@@ -145,8 +147,7 @@ async def test_a_failing_judge_costs_its_turn_only_and_is_asked_again_after_an_i
         assert failed.reason.startswith(FAILED) and "too long" in failed.reason
         manifest = json.loads((folder / "manifest.json").read_text())
         assert manifest["stages"]["evaluate/base"]["unscored"] == 1
-        del manifest["stages"]["evaluate/base"]  # as if it had been interrupted before it was finished
-        jsonl.write_json(folder / "manifest.json", manifest)
+        interrupt(folder, "evaluate/base")
         asked = len(server.requests)
         await again(stored, "llm:choose", engine)
         assert new_values(folder)["base"] == [[1, 1], [1], [1]]
@@ -154,20 +155,24 @@ async def test_a_failing_judge_costs_its_turn_only_and_is_asked_again_after_an_i
 
 
 async def test_an_interrupted_rescoring_judges_only_what_is_missing(stored: Path) -> None:
-    folder = await again(stored, "catalogue")
-    whole = digests(folder / "evaluate")
+    """Of three rows one is whole, one is torn and one was edited: two are judged again, though the new judge would say otherwise."""
+    folder = await again(stored, "llm:vote", saying("1"))
     path = folder / "evaluate" / "base" / "outcomes.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    marked = lines[1].replace(b'"reason":"nothing new is offered"', b'"reason":"kept"')
-    assert marked != lines[1]
-    path.write_bytes(marked + lines[0][:40])
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["stages"]["evaluate/base"]
-    jsonl.write_json(folder / "manifest.json", manifest)
-    await again(stored, "catalogue")
-    assert path.read_bytes() == lines[0] + marked + lines[2]  # the finished row was not judged again
-    path.write_bytes(b"".join(lines))
-    assert digests(folder / "evaluate") == whole
+    edited = lines[2].replace(b'"value":1', b'"value":2')
+    assert edited != lines[2]
+    path.write_bytes(lines[1] + edited + lines[0][:40])
+    interrupt(folder, "evaluate/base")
+    (folder / "ledger.sqlite").unlink()
+    await again(stored, "llm:vote", saying("1"))
+    assert path.read_bytes() == b"".join(lines)
+    path.write_bytes(lines[1])
+    interrupt(folder, "evaluate/base")
+    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
+        ledger.execute("delete from calls")
+    await again(stored, "llm:vote", saying("1"))
+    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
+        assert ledger.execute("select count(*) from calls").fetchone()[0] == 3  # the turns of the two other rows
 
 
 async def test_when_every_verdict_fails_there_is_one_error(stored: Path) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from usbrec import interrupts, jsonl
+from usbrec import interrupts, jsonl, manifest
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.data import DataConfig
 from usbrec.engine import Engine
 from usbrec.engines import EngineConfig, serving
 from usbrec.engines.metered import Meter, MeteredEngine, metering
-from usbrec.errors import ConfigError, DataError, UsbrecError
+from usbrec.errors import ConfigError, DataError, UsbrecError, first_line
 from usbrec.evaluation import calibration_tables
 from usbrec.evaluation.calibration import LEAST_AUC, Calibration, JudgedRow, Label, Variant, Verdict, calibrate, labelled_replies
 from usbrec.evaluation.probes import PROBES, SWAPPED, TRUTH, Probes
@@ -225,7 +225,12 @@ class Calibrating:
             "prompts": asked([worded(judge.settings, wording) for wording in RUBRICS]),
         }  # fmt: skip
         await self.run.stage(
-            f"judges/{slug(judge.name)}", parts, work, label=f"{judge.name} on {len(examples)} rows of {self.split}", retry=True
+            f"judges/{slug(judge.name)}",
+            parts,
+            work,
+            label=f"{judge.name} on {len(examples)} rows of {self.split}",
+            retry=True,
+            reads=["prepare"],
         )
 
     async def _ask(
@@ -267,7 +272,8 @@ def votes_of(folder: Path, counts: Sequence[int]) -> VoteStudy:
     stages = run.manifest["stages"]
     data = stages["prepare"]["parts"]["data"]["kind"] if "prepare" in stages else ""
     path = folder / "calibration" / f"{data}.json"
-    known = Calibration.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    manifest.verify(folder, "judges")
+    known = _calibration(path) if path.exists() else None
     if known is None or any(f"judges/{slug(name)}" not in stages for name in known.judges):
         raise ConfigError("holds no finished calibration", where=str(folder), fix="give the run folder of `usbrec judge calibrate`")
     rows = {name: judged_rows(run, name) for name in known.judges}
@@ -283,6 +289,13 @@ def votes_of(folder: Path, counts: Sequence[int]) -> VoteStudy:
         fix = "usbrec judge calibrate RECIPE --judge llm:choose@MODEL --judge llm:vote@MODEL, with the same --out"
         raise ConfigError("no judge of this calibration was asked by choose", where=str(folder), fix=fix)
     return VoteStudy(data=known.data, split=known.split, judges=found)
+
+
+def _calibration(path: Path) -> Calibration:
+    try:
+        return Calibration.model_validate(jsonl.document(path))
+    except ValidationError as fault:
+        raise DataError(f"is no calibration ({first_line(fault)})", where=str(path), fix="usbrec judge calibrate writes it again") from None
 
 
 def read_labels(path: Path) -> dict[str, list[Label]]:
@@ -334,5 +347,5 @@ def publish(folder: Path, found: Calibration) -> None:
     jsonl.write_text(folder / f"{found.data}.md", calibration_tables.text(found))
     jsonl.write_text(folder / f"{found.data}.svg", drawn.file)
     own = (folder / f"{kind}.json" for kind in sorted(kinds_in(DataConfig)))  # others' files lie there, too
-    everything = [Calibration.model_validate_json(path.read_text(encoding="utf-8")) for path in own if path.exists()]
+    everything = [_calibration(path) for path in own if path.exists()]
     jsonl.write_json(folder / "summary.json", calibration_tables.summary(everything))

@@ -7,7 +7,6 @@ reported at once, each with its place and, for a misspelt key, the key that was 
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -16,8 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from usbrec import relevance, strict_yaml
-from usbrec.errors import ConfigError
+from usbrec import jsonl, manifest, relevance, strict_yaml
+from usbrec.errors import ConfigError, DataError
 from usbrec.faults import faults_of, listed
 from usbrec.recipe import Recipe
 
@@ -129,23 +128,29 @@ def _expand(value: Any, wrong: list[str]) -> Any:
     return re.sub(r"\$\{[^}]*\}?", replace, value)
 
 
-def stored(folder: Path) -> Recipe:
-    """The recipe that a run folder was made with; what had no effect when it was written is left out.
+def stored(folder: Path, *stages: str) -> Recipe:
+    """The recipe that made the first of these stages of a run folder that is finished; else the one that was last asked for.
+
+    What had no effect when it was written is left out.
+
+    Args:
+        stages: as `manifest.recipe` takes them.
 
     Raises:
-        ConfigError: the folder is no run folder, or its recipe is of another version.
+        ConfigError: the folder is no run folder, or its recipe is damaged or of another version.
+        DataError: the record of a stage's recipe is damaged.
     """
     path = folder / "recipe.json"
-    if not path.exists():
+    if not path.exists() and not (folder / manifest.MANIFEST).exists():
         raise ConfigError("is no run folder", where=str(folder), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
+    made = next((made for stage in stages if (made := manifest.recipe(folder, stage))), None)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return _as_stored(value)
+        return _as_stored(made or jsonl.document(path))
     except ValidationError as fault:
         what = f"was written by another version of usbrec; {listed(faults_of(Recipe, fault), 'it')}"
         raise ConfigError(what, where=str(path), fix="run the recipe again with another --out") from None
-    except (ValueError, OSError) as broken:
-        raise ConfigError(f"cannot be read ({broken})", where=str(path), fix="run the recipe again with this --out") from None
+    except DataError as broken:
+        raise ConfigError(broken.what, where=str(path), fix="run the recipe again with this --out") from None
 
 
 def _as_stored(value: Any) -> Recipe:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from usbrec import interrupts, jsonl, models, prompts, weights
+from usbrec import interrupts, jsonl, manifest, models, prompts, weights
 from usbrec.assemble import REFERENCES, Assembly, Engines, World
 from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
@@ -57,6 +57,7 @@ class Drift:
             DataError: no row has a human reply, or a judge has no scale.
         """
         judges = self._judges()
+        manifest.verify(self.run.folder, "prepare", "sft", "simpo")
         adapters = self._adapters()
         with interrupts.blocking():
             world = World.of(self.run.folder / "prepare")
@@ -155,7 +156,7 @@ class _Arms:
             "asked": asked([judge.settings for judge in self.judges.values()]),
             "judges": [[n, j.settings.model_dump(mode="json"), j.engine and j.engine.identity()] for n, j in self.judges.items()],
         }  # fmt: skip
-        await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}", retry=True)
+        await drift.run.stage(name, parts, work, label=f"{len(self.examples)} rows of {drift.split}", retry=True, reads=["prepare"])
         return jsonl.read(drift.run.folder / name / "outcomes.jsonl", Outcome)
 
     async def _played(self, arm: str, adapter: Path | None, engines: Engines, folder: Path) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class DataError(UsbrecError):
     """A row, a file or a catalogue that breaks its format."""
 
 
+class DamageError(DataError):
+    """What an unfinished stage left itself, and would go on from, cannot be used any more: it begins anew."""
+
+
 class PromptError(UsbrecError):
     """A prompt file with a missing, unknown or unused variable."""
 

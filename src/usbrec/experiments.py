@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from usbrec import config, jsonl, pipeline, strict_yaml
+from usbrec import config, jsonl, manifest, pipeline, strict_yaml
 from usbrec.config import Recipe
 from usbrec.errors import ConfigError
 from usbrec.evaluation import variants as tables
@@ -172,10 +172,15 @@ def write(out: Path, found: Experiment) -> None:
 
 def take_over(start: Path, folder: Path) -> None:
     """Copies a run without its evaluation; big files that are never changed are linked where the disk allows it."""
-    manifest = json.loads((start / "manifest.json").read_text(encoding="utf-8"))
-    kept = {name: entry for name, entry in manifest["stages"].items() if name.partition("/")[0] not in _NOT_TAKEN}
-    shutil.copytree(start, folder, ignore=_ignored(start), copy_function=_copy)
-    jsonl.write_json(folder / "manifest.json", {**manifest, "stages": kept})
+    if manifest.damage(start) and not manifest.stages_of(start):
+        raise ConfigError("is no run folder", where=str(start), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
+    told = manifest.load(start)
+    kept = {name: entry for name, entry in told["stages"].items() if name.partition("/")[0] not in _NOT_TAKEN}
+    copied = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(start, copied, ignore=_ignored(start), copy_function=_copy)
+    jsonl.write_json(copied / manifest.MANIFEST, {**told, "stages": kept})
+    copied.rename(folder)
 
 
 def _ignored(start: Path) -> Callable[[str, list[str]], set[str]]:

@@ -3,10 +3,14 @@
 A process may be killed in the middle of a line; so a *last* line that is torn is dropped on reading (and cut off before the next append),
 while any other line that does not parse is an error with its file and line number.  `rewrite` goes through a temporary file and an
 atomic rename, so a reader sees the old file or the new one, never half of one.
+
+Beside a file that rows are appended to lies a hidden one with the digest of every line, written before the line is.  `proven` believes
+only lines that have theirs: what a crash, an editor or another run put between them is noticed before a stage is finished, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -75,28 +79,57 @@ def repair_tail(path: Path) -> None:
             file.truncate(raw.rfind(b"\n") + 1)
 
 
+def proven(path: Path, kind: type[Row]) -> tuple[list[Row], int]:
+    """The rows that are as an `Appender` wrote them, and how many other lines there are; a last line that is torn is not counted.
+
+    A file of an earlier version has no digests: then every line is believed that can be read.
+    """
+    if not path.is_file():
+        return [], 0
+    sums, rows, others = _sums(path), list[Row](), 0
+    known = set(sums.read_bytes().split()) if sums.exists() else None
+    *lines, _ = path.read_bytes().split(b"\n")
+    for line in lines:
+        try:
+            if known is not None and _sum(line) not in known:
+                raise ValueError
+            rows.append(kind.model_validate(json.loads(line)))
+        except (ValueError, RecursionError):
+            others += 1
+    return rows, others
+
+
 class Appender:
-    """An open file that takes rows one by one; each is flushed to the system as it is written."""
+    """An open file that takes rows one by one; each is flushed to the system as it is written, its digest first."""
 
     def __init__(self, path: Path) -> None:
+        sums = _sums(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             repair_tail(path)
-            self._file = path.open("a", encoding="utf-8")
+            if sums.exists():
+                repair_tail(sums)
+            else:  # of an earlier version, or new
+                before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+                write_text(sums, "".join(f"{_sum(line).decode()}\n" for line in before))
+            self._files = sums.open("ab"), path.open("ab")
         except OSError as fault:
             raise _cannot_write(path, fault) from fault
         self._path = path
 
     def append(self, row: BaseModel) -> None:
+        line = row.model_dump_json(exclude_defaults=False).encode()
         try:
-            self._file.write(row.model_dump_json(exclude_defaults=False) + "\n")
-            self._file.flush()
+            for file, text in zip(self._files, (_sum(line), line), strict=True):
+                file.write(text + b"\n")
+                file.flush()
         except OSError as fault:
             raise _cannot_write(self._path, fault) from fault
 
     def close(self) -> None:
         try:
-            self._file.close()
+            for file in self._files:
+                file.close()
         except OSError as fault:
             raise _cannot_write(self._path, fault) from fault
 
@@ -105,6 +138,31 @@ class Appender:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sums(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sums")
+
+
+def _sum(line: bytes) -> bytes:
+    return hashlib.sha256(line).hexdigest()[:16].encode()
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror})", where=str(path)) from None
+    except (ValueError, RecursionError) as fault:
+        raise DataError(f"is not JSON ({fault})", where=str(path)) from None
+    if not isinstance(value, dict):
+        raise DataError("is no JSON object", where=str(path))
+    return value
 
 
 def write_text(path: Path, text: str) -> None:

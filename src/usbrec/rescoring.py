@@ -6,21 +6,20 @@ the same seeds; the new score stands behind the old ones.  The result is a run f
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from usbrec import config, interrupts, jsonl
+from usbrec import config, interrupts, jsonl, manifest
 from usbrec.assemble import Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.conversation import Played, judge_replies
 from usbrec.engines import EngineConfig
 from usbrec.errors import ConfigError, DataError, UsbrecError, first_line
 from usbrec.evaluation import report
-from usbrec.pipeline import Run, fingerprint
+from usbrec.manifest import fingerprint
+from usbrec.pipeline import Run
 from usbrec.roles import Judge, JudgeFor, Reply
 from usbrec.roles.llm import asked
 from usbrec.roles.settings import JudgeSettings, read_judge
@@ -118,14 +117,15 @@ async def rescore(source: Path, run: Run, judge: JudgeSettings, engine: EngineCo
         DataError: there are no outcomes.
         UsbrecError: not one verdict could be had.
     """
-    recipe = _recipe(config.stored(source), judge, engine)
+    recipe = _recipe(config.stored(source, "evaluate"), judge, engine)
+    manifest.verify(source, "prepare")
     with interrupts.blocking():
         outcomes, world = report.read_outcomes(source), World.of(source / "prepare")
     _claim(run.folder, source)
-    jsonl.write_json(run.folder / "recipe.json", recipe.model_dump(mode="json"))
-    ignored = shutil.ignore_patterns(".fingerprint.json")
+    run = replace(run, recipe=recipe.model_dump(mode="json"))
+    jsonl.write_json(run.folder / "recipe.json", run.recipe)
     with interrupts.blocking():
-        shutil.copytree(source / "prepare", run.folder / "prepare", ignore=ignored, dirs_exist_ok=True)
+        run.adopt(source, "prepare")
     marks: dict[str, str] = {}
     async with Engines(ledger=run.folder / "ledger.sqlite") as engines:
         assembly = Assembly(recipe, world, engines)
@@ -144,12 +144,12 @@ async def rescore(source: Path, run: Run, judge: JudgeSettings, engine: EngineCo
 
 def _claim(folder: Path, source: Path) -> None:
     """Marks the folder as a rescored `source`, unless it is something else already."""
-    mark, known = folder / MARK, {"of": str(source.resolve())}
-    if folder.resolve() == source.resolve() or (
-        (folder / "recipe.json").exists() and not (mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == known)
-    ):
+    mark, of = folder / MARK, source.resolve()
+    known = Path(str(jsonl.document(mark).get("of", ""))) if mark.exists() else None
+    moved = known is not None and not known.exists()  # the run that was rescored lies elsewhere now
+    if folder.resolve() == of or ((folder / "recipe.json").exists() and known != of and not moved):
         raise ConfigError("is another run's folder", where=str(folder), fix="choose another with --out")
-    jsonl.write_json(mark, known)
+    jsonl.write_json(mark, {"of": str(of)})
 
 
 async def _rescore_arm(arm: str, rows: Sequence[Outcome], work: Rescoring, run: Run, judge: JudgeSettings, assembly: Assembly) -> str:

@@ -5,6 +5,7 @@ bounded (`limit` rows at once) and never waits for a slow neighbour.  A row that
 is tried again by the next run (of a finished stage by what `tally` notes).  A fault that will hit every row (`FATAL`: engine gone, key
 refused, disk full) stops the map with that error, and so does the first one where no row at all succeeds.
 At the end the file is rewritten in the order of the input, so that an interrupted run leaves the same bytes as an undisturbed one.
+Lines that are not as they were appended (`jsonl.proven`) are told, and their rows done again.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ async def map_rows(
     Raises:
         UsbrecError: one of `FATAL`, after the rows in flight were cancelled; finished rows stay on disk.  Or every row failed.
     """
-    done = {row_key(row): row for row in _finished(path, kind) if not is_failed(row)}
+    found, others = jsonl.proven(path, kind)
+    if others:
+        note(f"{label}: {others} lines of {path} are not as they were written; their rows are done again")
+    done = {row_key(row): row for row in found if not is_failed(row)}
     todo = [source for source in sources if key(source) not in done]
     if todo:
         faults = await _fill(todo, done, work, path, row_key, failed, label, limit, gauge)
@@ -69,11 +73,6 @@ def tally(rows: int, broken: Iterable[str]) -> dict[str, Any]:
 
 def _told(fault: UsbrecError) -> str:
     return f"{fault.where}: {fault.what}" if fault.where else fault.what
-
-
-def _finished(path: Path, kind: type[Row]) -> list[Row]:
-    jsonl.repair_tail(path)
-    return jsonl.read(path, kind) if path.exists() else []
 
 
 async def _fill(

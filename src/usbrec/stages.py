@@ -7,11 +7,11 @@ finished ones are kept (`pipeline`).  Only a path, the model's, travels back fro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from usbrec import data, interrupts, jsonl, models, preferences, prompts
+from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts
 from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
@@ -46,11 +46,14 @@ class Loop:
     system: System | None = None
     """Measured instead of the recipe's own arms: then nothing is trained."""
 
+    def __post_init__(self) -> None:
+        self.run = replace(self.run, recipe=self.recipe.model_dump(mode="json"))
+
     async def through(self, last: StageName) -> None:
         """Runs every stage up to and including `last`, as far as it is not finished already."""
         wanted = STAGES[: STAGES.index(last) + 1]
         marks: dict[str, str] = {}
-        jsonl.write_json(self.run.folder / "recipe.json", self.recipe.model_dump(mode="json"))
+        jsonl.write_json(self.run.folder / "recipe.json", self.run.recipe)  # what was last asked for; each stage keeps what made it
         if self._trains("sft") and last != "prepare":
             models.resolve(self.recipe.base_model)  # a model that is not there is said now, not after the first stage
         marks["prepare"] = await self.prepare()
@@ -113,7 +116,7 @@ class Loop:
             "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(),
             "affinity": self._affinity() if recipe.recommender.hint_share else None,
         }  # fmt: skip
-        return await self.run.stage("sft", parts, work, label="LoRA fine-tuning on human replies")
+        return await self.run.stage("sft", parts, work, label="LoRA fine-tuning on human replies", reads=["prepare"])
 
     async def simpo(self, marks: dict[str, str]) -> str:
         from usbrec.training import PairRow, train_simpo
@@ -141,7 +144,7 @@ class Loop:
             return {"training": result.summary()}
 
         parts = {"prefer": marks["prefer"], "sft": marks["sft"], "simpo": recipe.simpo.model_dump(mode="json"), "seed": recipe.seed}
-        return await self.run.stage("simpo", parts, work, label="SimPO on the preference pairs")
+        return await self.run.stage("simpo", parts, work, label="SimPO on the preference pairs", reads=["prefer/rows.jsonl", "sft/adapter"])
 
     def _adapter(self, which: Which) -> Path:
         return self.run.folder / ("sft" if which == "sft" else "simpo") / "adapter"
@@ -164,7 +167,8 @@ class Loop:
             return {"model": f"export/{which}/model.gguf"}
 
         parts = {"adapter": mark, "model": files.digest, "export": recipe.export.model_dump(mode="json")}
-        return await self.run.stage(f"export/{which}", parts, work, label="merging the adapter into the base model")
+        reads = ["sft/adapter" if which == "sft" else "simpo/adapter"]
+        return await self.run.stage(f"export/{which}", parts, work, label="merging the adapter into the base model", reads=reads)
 
     def engine_of(self, which: Literal["base", "sft", "rl"]) -> EngineConfig:
         """The engine that serves a model of this run."""
@@ -208,7 +212,8 @@ class Loop:
             "seed": recipe.seed, **self._voice(),
             "others": asked([settings.judge], settings.seeker), "affinity": self._affinity() if settings.hinted else None,
         }  # fmt: skip
-        return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)")
+        reads = ["prepare", *(["export/sft"] if "export/sft" in marks else [])]
+        return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)", reads=reads)
 
     def _write_exports(self, folder: Path, rows: Sequence[preferences.PreferenceRow]) -> None:
         pairs = [row.pair for row in rows if row.pair]
@@ -258,6 +263,7 @@ class Loop:
             play = self.system.played(evaluation) if self.system else evaluation
             return await play_rows(examples, evaluation, folder, at_once, assembly.engines.gauge(), label=f"evaluate {arm}", play=play)
 
+        reads = ["prepare"]
         parts: dict[str, Any] = {
             "prepare": marks["prepare"], "seed": recipe.seed, "engines": self._engines(settings.seeker, settings.judges),
             "others": asked(settings.judges, settings.seeker),
@@ -272,6 +278,7 @@ class Loop:
         elif arm not in REFERENCES:
             which = arm.removesuffix("+ses")
             parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
+            reads += [f"export/{which}"] if f"export/{which}" in marks else []
             if recipe.recommender.hints:
                 parts["affinity"] = self._affinity()
         if arm.endswith("+ses"):
@@ -279,7 +286,8 @@ class Loop:
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
             parts |= {"inner": inner} if (inner := self._inner_engines()) else {}
-        return await self.run.stage(f"evaluate/{arm}", parts, work, label=f"{len(examples)} rows of {settings.split}", retry=True)
+        told = f"{len(examples)} rows of {settings.split}"
+        return await self.run.stage(f"evaluate/{arm}", parts, work, label=told, retry=True, reads=reads)
 
     async def _ranking(self, name: str, examples: Sequence[Example], assembly: Assembly, done: Mapping[str, str]) -> str:
         """An arm's rankings, at every turn of its own conversations; or those of a ranker without a model, for the dialogues as given."""
@@ -306,7 +314,8 @@ class Loop:
         keys = [example.key for example in chosen]
         parts = {"arm": done.get(name), "rankings": settings.model_dump(mode="json"), "rows": keys, "seed": recipe.seed,
                  "prepare": self.run.manifest["stages"]["prepare"]["fingerprint"], "affinity": self._affinity()}  # fmt: skip
-        return await self.run.stage(f"rankings/{name}", parts, work, label=f"{len(chosen)} rows", retry=True)
+        reads = ["prepare", *([] if name in RANKERS else [f"evaluate/{name}"])]
+        return await self.run.stage(f"rankings/{name}", parts, work, label=f"{len(chosen)} rows", retry=True, reads=reads)
 
     def _recommender_for(self, arm: str, assembly: Assembly) -> RecommenderFor:
         if self.system and arm == self.system.arm:
@@ -325,7 +334,8 @@ class Loop:
                 report.write(self.run.folder, report.build(self.run.folder, self.recipe.judge_names))
             return {}
 
-        return await self.run.stage("report", {"evaluate": marks["evaluate"], "stages": self._stage_marks()}, work)
+        stages = self._stage_marks()
+        return await self.run.stage("report", {"evaluate": marks["evaluate"], "stages": stages}, work, reads=[*stages])
 
     # ---- what decides an outcome ---------------------------------------------------------------------------------------------------
 
@@ -364,15 +374,18 @@ def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> 
 
     Raises:
         ConfigError: there is no such arm, or its model is not trained yet.
+        DataError: the prepared data or the model is not as the run left it.
     """
     if arm in ("ceiling:human", "floor:random-reply") or (arm not in REFERENCES and arm not in ARMS):
         known = [*ARMS, *(a for a in REFERENCES if a not in ("ceiling:human", "floor:random-reply"))]
         raise ConfigError(f"there is no arm '{arm}' to talk with", fix=f"choose one of {', '.join(known)}")
     loop = Loop(run=Run(folder=folder, say=lambda _: None), recipe=recipe, data_dir=None)
-    assembly = Assembly(recipe, loop.world(), engines)
     which = arm.removesuffix("+ses")
-    if which in ("sft", "rl") and (model := Path(loop.engine_of(which).model)).suffix == ".gguf" and not model.exists():  # type: ignore[arg-type]
-        raise ConfigError(f"the {which} model is not there", where=str(model), fix="finish the run: usbrec run RECIPE --out " + str(folder))
+    if which in ("sft", "rl") and getattr(recipe.engines, which) is None and f"export/{which}" not in manifest.stages_of(folder):
+        fix = f"finish the run: usbrec run RECIPE --out {folder}"
+        raise ConfigError(f"the {which} model is not there", where=str(folder / "export" / which), fix=fix)
+    manifest.verify(folder, "prepare", f"export/{which}")
+    assembly = Assembly(recipe, loop.world(), engines)
     if arm in REFERENCES:
         return assembly.reference(arm)(Example(key="chat", dialogue_id="chat", turn_id=0, dialogue=Dialogue(), targets=()))
     engine = engines.get(loop.engine_of(which))  # type: ignore[arg-type]

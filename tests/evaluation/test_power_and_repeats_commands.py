@@ -142,10 +142,13 @@ def test_rows_and_arms_that_not_all_runs_have_are_left_out(tmp_path: Path) -> No
 
 def test_runs_that_are_no_repeats_are_called_so(tmp_path: Path) -> None:
     same = [write(tmp_path / name, {"rl": scored("rl", [2, 0])}) for name in "ab"]
-    assert asked("repeats", *same)["warnings"] == [f"{same[0]} and {same[1]} have the same seed: they are no repeats"]
+    assert asked("repeats", *same)["warnings"] == [
+        f"{same[0]} and {same[1]} have the same seed: they are no repeats",
+        f"{same[0]} and {same[1]} hold the same outcomes of rl, wall times included: a copy",
+    ]
     other = write(tmp_path / "c", {"rl": scored("rl", [2, 0])}, seed=2, search={"candidates": 3})
-    [warning] = asked("repeats", same[0], other)["warnings"]
-    assert warning.endswith("differ in more than the seed: search.candidates: 8 -> 3")
+    [warning, copy] = asked("repeats", same[0], other)["warnings"]
+    assert warning.endswith("differ in more than the seed: search.candidates: 8 -> 3") and copy.endswith("wall times included: a copy")
 
 
 def test_what_is_not_repeated_is_refused(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def _talk(folder: Path, arm: str, show_search: bool, seed: int) -> int:
     from usbrec.stages import recommender_of
     from usbrec.types import Dialogue
 
-    recipe = config.stored(folder)
+    recipe = config.stored(folder, f"export/{arm.removesuffix('+ses')}", f"evaluate/{arm}")  # what made its model
     async with Engines() as engines:
         recommender: Recommender = recommender_of(folder, recipe, arm, engines)
         ahead = Speculation(recommender) if isinstance(recommender, Search) and recommender.settings.speculate.guesses else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from usbrec.evaluation.runs import MeasuredRun, RunComparison, Side
 
 Form = Literal["terminal", "json", "markdown", "latex"]
+OTHERS = ("seeker", "judge")
+"""Whose engines belong to how a run was measured, not to what."""
 
 
 class SeveralAgainst(TyperCommand):
@@ -75,32 +78,33 @@ def compare(
 def load(folder: Path) -> MeasuredRun:
     """What a run folder holds of its evaluation, and how that was made.
 
-    The recipe is read as it was written, not checked: a run of an older version can be compared too.  How it was measured is what the
-    manifest says of its evaluation; a run that was broken off may not have that yet, then the recipe says it.
+    Recipes are read as they were written, not checked: a run of an older version can be compared too.  How it was measured is what the
+    manifest says of its evaluation, and what was measured is the recipe that each arm's stage kept; where there is none, that of the run.
     """
+    from usbrec import manifest
     from usbrec.errors import ConfigError, DataError
-    from usbrec.evaluation.report import judges_in, measured_as, new_outcomes, unique
+    from usbrec.evaluation.report import incomplete, judges_in, made_by, measured_as, new_outcomes, unique
     from usbrec.evaluation.runs import MeasuredRun
-    from usbrec.pipeline import Run
 
     path = folder / "recipe.json"
-    if not path.exists():
+    if not path.exists() and not (folder / manifest.MANIFEST).exists():
         raise ConfigError("is no run folder", where=str(folder), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
-    stages = Run(folder=folder, say=say).manifest["stages"]
-    prepared = stages.get("prepare", {})
+    prepared = manifest.stages_of(folder).get("prepare", {})
     played = measured_as(folder)
-    try:
-        recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        measured = {key: value for key, value in played.get("evaluate", recipe["evaluate"]).items() if key != "arms"}
-        names = [judge["kind"] for judge in measured["judges"]]
-    except (ValueError, KeyError, TypeError):
-        raise DataError("names no judges of an evaluation", where=str(path), fix="evaluate this run again") from None
     arms = new_outcomes(folder)
+    recipes = {arm: made_by(folder, arm) for arm in arms}
+    try:
+        measured = {key: value for key, value in (played.get("evaluate") or made_by(folder)["evaluate"]).items() if key != "arms"}
+        names = [judge["kind"] for judge in measured["judges"]]
+        engines = {
+            arm: {role: value for role, value in recipe.get("engines", {}).items() if role not in OTHERS} for arm, recipe in recipes.items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise DataError("names no judges of an evaluation", where=str(path), fix="evaluate this run again") from None
     if any(len(turn.scores) != len(names) for rows in arms.values() for outcome in rows for turn in outcome.turns):
         raise DataError(f"the turns' scores are not by {', '.join(names)}", where=str(folder), fix="evaluate this run again")
     told = judges_in(arms)  # a rescored turn names the model, too
     names = [said if said.startswith(f"{kind}:") else kind for kind, said in zip(names, told, strict=True)] if told else names
-    others = ("seeker", "judge")
     return MeasuredRun(
         name=str(folder),
         judges=tuple(unique(names)),
@@ -108,33 +112,42 @@ def load(folder: Path) -> MeasuredRun:
         protocol={
             "prepare": {key: prepared[key] for key in ("fingerprint", "parts") if key in prepared},
             "evaluate": measured,
-            "engines": {role: played.get("engines", {}).get(role) for role in others},
+            "engines": {role: played.get("engines", {}).get(role) for role in OTHERS},
             "prompts": played.get("others", played.get("asked", {})),
             **({"rescored": {key: played.get(key) for key in ("judge", "engine")}} if "judge" in played else {}),
         },
         settings={
-            **{key: value for key, value in recipe.items() if key not in ("name", "about", "data", "evaluate")},
-            "engines": {role: value for role, value in recipe.get("engines", {}).items() if role not in others},
+            arm: {key: value for key, value in recipe.items() if key not in ("name", "about", "data", "evaluate")}
+            | {"engines": engines[arm]}
+            for arm, recipe in recipes.items()
         },
+        notes=tuple(incomplete(folder)),
     )
 
 
 def compared(a: Side, others: Sequence[Side], arms: Sequence[str]) -> list[RunComparison]:
     """The differences, with everything that stands against them."""
     from usbrec.evaluation.runs import RunComparison, compare_runs
-    from usbrec.jsonl import differences
 
     found = compare_runs(a, others, arms)
+    shown = list(dict.fromkeys(difference.arm for pair in found for difference in pair))
     return [
         RunComparison(
             a=tuple(run.name for run in a),
             b=tuple(run.name for run in b),
-            warnings=tuple(_warnings(a, b, list(dict.fromkeys(difference.arm for difference in pair)))),
-            settings=tuple(differences(a[0].settings, b[0].settings)),
+            warnings=tuple(_warnings(a, b, shown)),
+            settings=tuple(_changes(a[0], b[0], shown)),
             differences=tuple(pair),
         )
         for b, pair in zip(others, found, strict=True)
     ]
+
+
+def _changes(a: MeasuredRun, b: MeasuredRun, arms: Sequence[str]) -> list[str]:
+    """The settings in which two runs made some of these arms differently."""
+    from usbrec.jsonl import differences
+
+    return list(dict.fromkeys(text for arm in arms for text in differences(a.settings[arm], b.settings[arm])))
 
 
 def _warnings(a: Side, b: Side, arms: Sequence[str]) -> list[str]:
@@ -142,25 +155,35 @@ def _warnings(a: Side, b: Side, arms: Sequence[str]) -> list[str]:
     from usbrec.jsonl import differences
 
     told = [f"measured differently: {text}" for text in differences(a[0].protocol, b[0].protocol)]
-    told += repeat_warnings(a) + repeat_warnings(b)
+    told += repeat_warnings(a, arms) + repeat_warnings(b, arms)
     if len(a) > 1:
-        pairs = [(one, other) for one, other in zip(a, b, strict=True) if one.settings.get("seed") != other.settings.get("seed")]
+        pairs = [
+            (one, other) for one, other in zip(a, b, strict=True) if any(text.startswith("seed: ") for text in _changes(one, other, arms))
+        ]
         told += [f"{one.name} is set against {other.name}, which has another seed" for one, other in pairs]
+    told += [text for one, other in zip(a, b, strict=True) for text in copy_warnings(one, other, arms)]
     return told + row_warnings([*a, *b], arms)
 
 
-def repeat_warnings(runs: Side) -> list[str]:
-    """Where runs that should differ in the seed alone differ in more, or not even in that."""
+def repeat_warnings(runs: Side, arms: Sequence[str]) -> list[str]:
+    """Where a run is not finished, and where runs that should differ in the seed alone differ in more, or not even in that."""
     from usbrec.jsonl import differences
 
-    told: list[str] = []
-    first, *repeats = runs
-    for run in repeats:
-        changed = differences(first.settings, run.settings)
-        more = differences(first.protocol, run.protocol) + [text for text in changed if not _is_seed(text)]
-        told += [f"{first.name} and {run.name} differ in more than the seed: {text}" for text in more]
-        told += [] if changed else [f"{first.name} and {run.name} have the same seed: they are no repeats"]
+    told = [f"{run.name}: {note}" for run in runs for note in run.notes]
+    for run, other in combinations(runs, 2):
+        pair, changed = f"{run.name} and {other.name}", _changes(run, other, arms)
+        more = differences(run.protocol, other.protocol) + [text for text in changed if not _is_seed(text)]
+        told += [f"{pair} differ in more than the seed: {text}" for text in more] if run is runs[0] else []
+        told += ([] if changed else [f"{pair} have the same seed: they are no repeats"]) + copy_warnings(run, other, arms)
     return told
+
+
+def copy_warnings(run: MeasuredRun, other: MeasuredRun, arms: Sequence[str]) -> list[str]:
+    """Where an arm's outcomes in two runs are the same to the last digit of every reply's seconds: not even a repeat takes as long."""
+    from usbrec.evaluation.compare import kind_of
+
+    copied = [arm for arm in arms if kind_of(arm) == "model" and run.arms[arm] == other.arms[arm]]
+    return [f"{run.name} and {other.name} hold the same outcomes of {', '.join(copied)}, wall times included: a copy"] if copied else []
 
 
 def row_warnings(runs: Side, arms: Sequence[str]) -> list[str]:

@@ -146,3 +146,4 @@ def checkpoints(
         typer.echo(found.model_dump_json(indent=1) if json_ else tables.markdown(divergence.sheet(found)))
         if (folder / "report").exists():
             say(f"report: {report.write(folder, report.build(folder))}")
+            run.rewritten("report")

@@ -30,9 +30,11 @@ def leaks(
     In the history, between splits, and for a run in what the simulated seeker says and in the prompts.  Exit 1 where the seeker or a prompt
     gives a target away.
     """
+    from usbrec import manifest
     from usbrec.assemble import World
 
     if (source / "recipe.json").exists():
+        manifest.verify(source, "prepare")
         world = World.of(source / "prepare")
         audit = _audit_run(source, world)
     elif source.is_dir():
@@ -71,7 +73,7 @@ def _audit_run(folder: Path, world: World) -> LeakAudit:
 
     if not any((folder / "evaluate").rglob("*.jsonl")):
         return _audit_data(world)
-    recipe, outcomes = config.stored(folder), read_outcomes(folder)
+    recipe, outcomes = config.stored(folder, "evaluate"), read_outcomes(folder)
     prompts = interrupts.run(prompts_of(folder, recipe, world, outcomes))
     return audit(world.linker, outcomes, judges=recipe.judge_names, splits=world.splits, prompts=prompts)
 

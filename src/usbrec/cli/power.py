@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from usbrec.cli.compare import load
-from usbrec.cli.run import Json
+from usbrec.cli.run import Json, say
 
 if TYPE_CHECKING:
     from usbrec.evaluation.power import PairPower
@@ -45,6 +45,8 @@ def power(
     from usbrec.evaluation.power import pairs_power
 
     run = load(folder)
+    for note in run.notes:
+        say(f"warning: {note}")
     name, judge = _slot(metric, run.judges)
     place = run.judges.index(judge) if judge else 0
     values = {arm: row_values(rows, METRICS[name], place) for arm, rows in run.arms.items()}

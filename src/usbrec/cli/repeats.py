@@ -47,7 +47,7 @@ def repeats(
         )
     played = {arm: [row_values(run.arms[arm], METRICS[SUCCESS]) for run in loaded] for arm in arms}
     found = [one for arm in arms for one in reliability(arm, played[arm], seed_of(0, SUCCESS), cluster=dialogue_of)]
-    warnings = repeat_warnings(loaded) + row_warnings(loaded, arms)
+    warnings = repeat_warnings(loaded, arms) + row_warnings(loaded, arms)
     if json_:
         told = {"runs": names, "rows": rows, "success": SUCCESS, "warnings": warnings, "arms": [one.model_dump() for one in found]}
         typer.echo(json.dumps(told, indent=2))

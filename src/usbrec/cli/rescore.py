@@ -35,7 +35,7 @@ def rescore(
     from usbrec.rescoring import rescore as rescored
 
     settings = judge_of(judge)
-    config.stored(folder)
+    config.stored(folder, "evaluate")
     if settings.kind == "catalogue" and (judge_model or judge_url):
         raise ConfigError("the catalogue judge has no model", where="--judge catalogue", fix="leave --judge-model and --judge-url out")
     if judge_url and not judge_model:

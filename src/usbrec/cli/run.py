@@ -104,8 +104,9 @@ def report(
     from usbrec import config, pipeline
     from usbrec.evaluation import report as reports
 
-    config.stored(folder)  # or it is no run folder
-    with pipeline.opened(folder, say):
+    config.stored(folder, "evaluate")  # or it is no run folder
+    with pipeline.opened(folder, say) as opened:
         built = reports.build(folder)
         reports.write(folder, built, include_dialogues=dialogues)
+        opened.rewritten("report")
     print_report(folder, json_)

@@ -13,43 +13,48 @@ def status(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Show which stages of a run are finished, how long they took, and how many rows a running one has."""
+    """Show which stages of a run are finished, how long they took, how many rows a running one has, and which files were changed since."""
+    from usbrec import manifest
     from usbrec.errors import DataError
 
-    if not (folder / "recipe.json").exists():
+    if not (folder / "recipe.json").exists() and not (folder / manifest.MANIFEST).exists():
         raise DataError("is no run folder", where=str(folder), fix="give the folder that `usbrec run` wrote, e.g. runs/demo")
     rows = stages_of(folder)
     if json_:
         typer.echo(json.dumps(rows, indent=2))
         return
     from rich.table import Table
+    from rich.text import Text
 
     from usbrec.cli.screen import Screen
 
     table = Table("stage", "state", "seconds", "rows", "notes")
     for row in rows:
-        table.add_row(row["stage"], row["state"], str(row["seconds"]), str(row["rows"]), row["notes"])
+        table.add_row(*(Text(str(row[column])) for column in ("stage", "state", "seconds", "rows", "notes")))
     Screen().print(table)
 
 
 def stages_of(folder: Path) -> list[dict[str, Any]]:
-    """One entry a stage that was begun: name, state, seconds, rows on disk, notes."""
-    path = folder / "manifest.json"
-    finished = json.loads(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
-    begun = sorted(folder.glob("**/.fingerprint.json"), key=lambda p: p.stat().st_mtime)
+    """One entry a stage that was begun: name, state (begun, finished or damaged), seconds, rows on disk, notes."""
+    from usbrec import manifest
+
+    finished = manifest.stages_of(folder)
     found = []
-    for mark in begun:
-        name = str(mark.parent.relative_to(folder))
-        if name.startswith("earlier"):
-            continue
-        entry = finished.get(name, {})
-        counted = next((mark.parent / f for f in ("outcomes.jsonl", "candidates.jsonl") if (mark.parent / f).exists()), None)
-        notes = "; ".join(f"{k}: {v}" for k, v in entry.items() if k not in ("fingerprint", "parts", "seconds") and v != [])
+    for name in dict.fromkeys((*manifest.begun(folder), *finished)):
+        entry, stage = finished.get(name, {}), folder / name
+        faults = manifest.faults(stage, entry)
+        if not entry and manifest.label(stage) is None:
+            faults = ["nothing says what made it"]
+        counted = next((stage / f for f in ("outcomes.jsonl", "candidates.jsonl") if (stage / f).is_file()), None)
+        told = {key: value for key, value in entry.items() if key not in _RECORDS and value != []}
         found.append({
-            "stage": name, "state": "finished" if entry else "begun", "seconds": entry.get("seconds", ""),
-            "rows": _lines(counted) if counted else "", "notes": notes,
+            "stage": name, "state": "damaged" if faults else "finished" if entry else "begun", "seconds": entry.get("seconds", ""),
+            "rows": _lines(counted) if counted else "", "notes": "; ".join((*faults, *(f"{k}: {v}" for k, v in told.items()))),
         })  # fmt: skip
     return found
+
+
+_RECORDS = ("fingerprint", "parts", "seconds", "reads", "recipe", "files")
 
 
 def _lines(path: Path) -> int:

@@ -7,17 +7,17 @@ the page shows dialogues only when asked to.  The page is one file, needs no net
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from usbrec import jsonl
+from usbrec import jsonl, manifest
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Cooccurrence
-from usbrec.errors import DataError
+from usbrec.errors import DataError, first_line
 from usbrec.evaluation import trust
 from usbrec.evaluation import verdicts as say
 from usbrec.evaluation.compare import compare_all, in_order, kind_of, leading
@@ -32,6 +32,8 @@ from usbrec.evaluation.variety import measure_variety
 from usbrec.linking import Linker
 from usbrec.types import Outcome, Turn
 
+READ = ("prepare", "sft", "prefer", "simpo", "evaluate", "rankings")
+"""The stages whose files a report reads."""
 CARDS = {"The data": "prepare/card.json", "The preference pairs": "prefer/card.json"}
 LOGS = {"SFT": "sft/log.jsonl", "SimPO": "simpo/log.jsonl"}
 _LONGEST = 160  # characters of a card's value that are shown
@@ -46,8 +48,10 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         seed: of the bootstrap and the permutation tests.
 
     Raises:
-        DataError: no outcomes, rows that break their format, or judges that do not fit the scores.
+        DataError: no outcomes, files that are not as their stages left them, rows that break their format, or judges that do not fit
+            the scores.
     """
+    manifest.verify(run, *READ)
     found = read_outcomes(run)
     names = unique(judges if judges is not None else judges_in(found))
     prepared = run / "prepare"
@@ -56,7 +60,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     outcomes = keep_new(found, linker)
     arms = {arm: measure_arm(outcomes[arm], names, seed=seed) for arm in in_order(list(outcomes))}
     paired = compare_all(outcomes, names, seed=seed)
-    manifest = _document(run / "manifest.json")
+    stale = {stage.removeprefix("evaluate/") for stage in manifest.stale(manifest.stages_of(run))} & {*found}
     popularity = Cooccurrence.load(prepared / "likes.jsonl").popularity if (prepared / "likes.jsonl").exists() else {}
     ranked = {path.parent.name: jsonl.read(path, Ranking) for path in sorted((run / "rankings").glob("*/rankings.jsonl"))}
     leaks = audit(linker, found, judges=names, seed=seed) if linker else None
@@ -69,13 +73,15 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         paired=tuple(paired),
         verdicts=tuple(say.verdicts(paired, names, leading(list(arms)))),
         warnings=(
-            *(f"{arm} was measured otherwise and is left out ({how}): evaluate it again." for arm, how in measured_otherwise(run).items()),
+            *_missing(run, list(found)),
+            *incomplete(run),
             *(leaks.faults if leaks else ()),
             *say.warnings(arms, names, outcomes),
         ),
-        cards={title: flat(_document(run / path)) for title, path in CARDS.items()} | _of_manifest(manifest),
-        training={stage: curves for stage, path in LOGS.items() if (curves := read_curves(run / path))},
-        protocol=(_document(run / "recipe.json").get("evaluate") or {}).get("protocol"),
+        cards={title: flat(_document(run / path)) for title, path in CARDS.items() if not stale or path.startswith("prepare")}
+        | _of_manifest(manifest.load(run)),
+        training={} if stale else {stage: curves for stage, path in LOGS.items() if (curves := read_curves(run / path))},
+        protocol=_evaluation(made_by(run)).get("protocol"),
         scales={judge: scale_of(outcomes, place, seed=seed) for place, judge in enumerate(names)},
         variety=tuple(measure_variety(outcomes[arm], catalogue, popularity, linker, seed=seed) for arm in arms)
         if catalogue and linker
@@ -86,7 +92,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
             name: measure_ranker(rows, interactive=True, seed=seed) for name, rows in ranked.items() if any(r.interactive for r in rows)
         },
         failures=tuple(failures(found, names, linker=linker, seed=seed)),
-        divergence=Divergence.model_validate(told) if (told := _document(run / "checkpoints" / "divergence.json")) else None,
+        divergence=_divergence(run / "checkpoints" / "divergence.json"),
     )
     return report.model_copy(update={"warnings": (*trust.fitness(report), *report.warnings)})
 
@@ -110,7 +116,7 @@ def write(run: Path, report: Report, *, include_dialogues: bool = False) -> Path
         jsonl.write_text(folder / "plots" / f"{name}.svg", plot.file)
     samples = read_outcomes(run) if include_dialogues else {}
     names = {item.id: item.name for item in catalogue_of(run) or ()} if include_dialogues else {}
-    recipe = _document(run / "recipe.json")
+    recipe = made_by(run)
     source = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120) if recipe else ""
     jsonl.write_json(folder / "report.json", report.model_dump(mode="json"))
     jsonl.write_text(folder / "report.md", text(report, drawn))
@@ -138,8 +144,9 @@ def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
     Arms that were measured otherwise than the references are left out: see `measured_otherwise`.
 
     Raises:
-        DataError: no rows, or one row twice with a result.
+        DataError: no rows, one row twice with a result, or a file that is not as its stage left it.
     """
+    manifest.verify(run, "evaluate")
     folder = run / "evaluate"
     arms: dict[str, dict[str, Outcome]] = {}
     for path in sorted(folder.rglob("*.jsonl")):
@@ -171,7 +178,7 @@ def catalogue_of(run: Path) -> Catalogue | None:
 
 def measured_as(run: Path) -> dict[str, Any]:
     """How a run's references (or else its arms) were measured last: data, seed, rows, turns, seeker, judges; empty where nothing says."""
-    return _measured_last(_document(run / "manifest.json").get("stages", {}))
+    return _measured_last(manifest.stages_of(run))
 
 
 def measured_otherwise(run: Path) -> dict[str, str]:
@@ -179,13 +186,56 @@ def measured_otherwise(run: Path) -> dict[str, str]:
 
     Such an arm stays in the folder when the recipe drops it and then changes, or when a run is broken off after a change.
     """
-    stages = _document(run / "manifest.json").get("stages", {})
+    stages = manifest.stages_of(run)
     wanted, found = _measured_last(stages), {}
     for folder in sorted((run / "evaluate").glob("*/")) if wanted else ():
-        entry = stages.get(f"evaluate/{folder.name}") or _document(folder / ".fingerprint.json")
+        entry = stages.get(f"evaluate/{folder.name}") or manifest.label(folder) or {}
         if (parts := _measured(entry.get("parts", {}))) and (how := jsonl.differences(parts, wanted)):
-            found[folder.name] = "; ".join(how[:3]) + (" ..." if len(how) > 3 else "")
+            found[folder.name] = _some(how)
     return found
+
+
+def made_by(run: Path, arm: str = "") -> dict[str, Any]:
+    """The recipe that made an arm's outcomes, or those finished last; the one last asked for where none was recorded (earlier versions)."""
+    return manifest.recipe(run, f"evaluate/{arm}" if arm else "evaluate") or _document(run / "recipe.json")
+
+
+def incomplete(run: Path) -> list[str]:
+    """What stands against taking the arms of a run folder for one finished evaluation, a sentence each."""
+    stages = manifest.stages_of(run)
+    begun = [name for name in manifest.begun(run) if name not in stages]
+    played = {name.removeprefix("evaluate/"): name for name in stages if name.startswith("evaluate/")}
+    last = _decisive(made_by(run)) if played else {}
+    changed = {arm: jsonl.differences(_decisive(made_by(run, arm)), last) for arm in played}
+    begun_anew = {name.removeprefix("evaluate/"): source for name, source in manifest.stale(stages).items()}
+    return [
+        *(f"{arm} was measured otherwise and is left out ({how}): evaluate it again." for arm, how in measured_otherwise(run).items()),
+        *(f"{name} is not finished: only its rows so far are here." for name in begun if name.startswith(("evaluate/", "rankings/"))),
+        *(f"{arm} was made by an earlier recipe ({_some(how)})." for arm, how in changed.items() if how),
+        *(f"{arm} was made from what is no longer here: {begun_anew[arm]} was begun anew since." for arm in played if arm in begun_anew),
+    ]
+
+
+def _missing(run: Path, arms: Sequence[str]) -> list[str]:
+    """The arms that were asked for and are not there, in a sentence; a system is measured without them."""
+    wanted = _evaluation(_document(run / "recipe.json")).get("arms")
+    missing = [str(arm) for arm in wanted if arm not in arms] if isinstance(wanted, list) else []
+    return (
+        [f"Asked for, and not evaluated yet: {', '.join(missing)}."]
+        if missing and not any(arm.startswith("system:") for arm in arms)
+        else []
+    )
+
+
+def _decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what decides no outcome."""
+    evaluation = {key: value for key, value in _evaluation(recipe).items() if key != "arms"}
+    return {key: value for key, value in recipe.items() if key not in ("name", "about")} | {"evaluate": evaluation}
+
+
+def _evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    section = recipe.get("evaluate")
+    return section if isinstance(section, dict) else {}
 
 
 def _measured_last(stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,23 +284,30 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
+def _some(differences: Sequence[str]) -> str:
+    return "; ".join(differences[:3]) + (" ..." if len(differences) > 3 else "")
+
+
 def _document(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise DataError(f"not JSON ({fault})", where=str(path), fix="run that stage again") from None
-    if not isinstance(value, dict):
-        raise DataError("not a JSON object", where=str(path), fix="run that stage again")
-    return value
+        return jsonl.document(path) if path.exists() else {}
+    except DataError as fault:
+        raise DataError(fault.what, where=fault.where, fix="run the command that writes it again") from None
 
 
-def _of_manifest(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _divergence(path: Path) -> Divergence | None:
+    try:
+        return Divergence.model_validate(told) if (told := _document(path)) else None
+    except ValidationError as fault:
+        raise DataError(first_line(fault), where=str(path), fix="usbrec judge checkpoints writes it again; or remove it") from None
+
+
+def _of_manifest(told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Stages (without the settings they ran with: the recipe has those), and versions with the machine."""
-    stages = manifest.get("stages")
-    kept = {name: {k: v for k, v in entry.items() if k != "parts"} for name, entry in stages.items()} if isinstance(stages, dict) else {}
-    return {"The stages": flat(kept), "Versions and machine": flat({k: v for k, v in manifest.items() if k != "stages"})}
+    kept = {
+        name: {k: v for k, v in entry.items() if k not in ("parts", "reads", "recipe", "files")} for name, entry in told["stages"].items()
+    }
+    return {"The stages": flat(kept), "Versions and machine": flat({k: v for k, v in told.items() if k != "stages"})}
 
 
 def judges_in(arms: Mapping[str, Sequence[Outcome]]) -> list[str]:

@@ -31,8 +31,10 @@ class MeasuredRun:
     arms: dict[str, list[Outcome]]
     protocol: dict[str, Any]
     """How it was measured: the data, the rows, the seeker, the judges, the turns."""
-    settings: dict[str, Any]
-    """What was measured: the rest of its recipe."""
+    settings: dict[str, dict[str, Any]]
+    """What was measured: by arm, the rest of the recipe that made it."""
+    notes: tuple[str, ...] = ()
+    """What stands against taking it for one finished evaluation."""
 
 
 NOTE = (
