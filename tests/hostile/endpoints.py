@@ -44,7 +44,7 @@ engines:
     {{kind: openai, model: toy, base_url: "{url}", api_key_env: HOSTILE_KEY,
       retries: 1, timeout_seconds: {limit}, first_pause: 0.01, concurrency: {at_once}}}
   sft: *toy
-  judge: *toy
+  judge: {asked}
 prefer: {{rows: 4, k: 3, temperature: 0.5, judge: {{kind: {judge}}}}}
 recommender: {{max_tokens: 16}}
 evaluate: {{rows: {rows}, turns: 1, arms: [base], judges: [{{kind: {judge}}}]}}
@@ -77,7 +77,9 @@ def prepared() -> Path:
 
 
 def recipe(folder: Path, url: str, *, limit: float = 60, at_once: int = 1, judge: str = "catalogue", rows: int = ROWS) -> None:
-    (folder / "recipe.yaml").write_text(RECIPE.format(url=url, limit=limit, at_once=at_once, judge=judge, rows=rows), encoding="utf-8")
+    asked = "null" if judge == "catalogue" else "*toy"
+    text = RECIPE.format(url=url, limit=limit, at_once=at_once, judge=judge, rows=rows, asked=asked)
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
 
 
 def play(folder: Path, command: str = "evaluate", *more: str, url: str = "", env: dict[str, str] | None = None, **how: Any) -> Ended:
@@ -340,7 +342,8 @@ def searched(folder: Path) -> Iterator[str]:
     with Picky(Answer(status=400, message="content filter"), turn=6) as running:
         running.script(*[Answer(text=f"Have you seen {film}?") for film in ("Alien (1979)", "Heat (1995)", "Up (2009)")] * 40)
         search = "search={candidates: 2, depth: 1, temperature: 0.7, profiler: llm, seeker: llm, judge: llm, method: vote, votes: 3}"
-        more = ("--set", search, "--set", "engines.seeker={kind: openai, model: toy, base_url: '" + running.url + "'}")
+        toy = "{kind: openai, model: toy, base_url: '" + running.url + "'}"
+        more = ("--set", search, "--set", f"engines.seeker={toy}", "--set", f"engines.judge={toy}")
         ended = play(folder, "evaluate", *more, "--set", "evaluate.arms=[base+ses]", url=running.url, at_once=8)
         yield from held(ended, "1 of 4 rows failed", "content filter")
         failed = [row["error"] for row in outcomes(folder, "base+ses") if row["error"]]
