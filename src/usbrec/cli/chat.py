@@ -169,12 +169,13 @@ class Talk:
 
     async def _answer(self, text: str) -> None:
         from usbrec.errors import EngineError
+        from usbrec.search import Search
         from usbrec.seeds import seed_of
 
         said = self.dialogue.say("seeker", text)
         voice = Voice(self.arm)
         try:
-            with voice.waiting("" if len(self.dialogue) else "the model is loaded first"):
+            with voice.waiting("searching" if isinstance(self.recommender, Search) else "thinking", first=not len(self.dialogue)):
                 reply = await self._reply(said, seed_of(self.seed, len(said)), voice.hear)
         except EngineError as fault:
             return self._refuse(f"{voice.broken()}there is no reply: {fault}\nsay it again, or something else")
@@ -205,14 +206,14 @@ class Voice:
     _stop: Callable[[], None] = field(default=lambda: None)
 
     @contextmanager
-    def waiting(self, why: str) -> Iterator[None]:
+    def waiting(self, doing: str, *, first: bool) -> Iterator[None]:
         """Shows that a reply is under way, until its first piece."""
         if not _is_terminal(sys.stderr):
             yield
             return
         from usbrec.cli.screen import Screen
 
-        with Screen(stderr=True).status(f"{self.name} is thinking{f' ({why})' if why else ''} ...") as status:
+        with Screen(stderr=True).status(f"{self.name} is {doing}{', the model is loaded first' if first else ''} ...") as status:
             self._stop = status.stop
             yield
 
