@@ -239,3 +239,89 @@ def test_no_text_breaks_the_linker() -> None:
             assert text[mention.start : mention.end] == mention.text
         LINKER.mask(text, ["home"])
         LINKER.reveals(odd, ["home", "matrix"])
+
+
+ANY_SCRIPT = {
+    "spirited": ("千と千尋の神隠し", 2001), "hero": ("英雄", 2002), "mood": ("花樣年華", 2000), "parasite": ("기생충", 2019),
+    "fan": ("แฟนฉัน", 2003), "rec": ("[REC]", 2007), "money": ("$9.99", 2008), "dots": ("…", 2019), "emoji": ("🎬🍿", 2020),
+    "heart": ("❤️", 2019), "live": ("生", None), "inception": ("Inception", 2010), "batman": ("バットマン", 1989), "pi": ("π", 1998),
+}  # fmt: skip
+SCRIPTS = Linker(Catalogue(Item(id=key, title=title, year=year) for key, (title, year) in ANY_SCRIPT.items()))
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("昨日千と千尋の神隠しを見ました", ["spirited"]),
+        ("「千と千尋の神隠し」（2001年）はどう？", ["spirited"]),
+        ("我很喜欢花樣年華和Inception，很好看", ["mood", "inception"]),
+        ("《英雄》很好看", ["hero"]),
+        ("have you seen 英雄?", ["hero"]),
+        ("英雄 (2002)", ["hero"]),
+        ("어제 기생충을 봤어요", ["parasite"]),
+        ("ฉันชอบแฟนฉันมาก", ["fan"]),
+        ("バットマンが好き", ["batman"]),
+        ("ﾊﾞｯﾄﾏﾝが好き", ["batman"]),
+        ("ハ\u3099ットマン (1989)", ["batman"]),
+        ("You should watch [REC] tonight", ["rec"]),
+        ("[REC] (2007) or [Rec]!", ["rec"]),
+        ("try $9.99, it is odd", ["money"]),
+        ("watch 🎬🍿 now", ["emoji"]),
+        ("🎬🍿🎬🍿 (2020)", ["emoji"]),
+        ('"❤" and "…"', ["heart", "dots"]),
+        ("❤️ (2019)… (2019)", ["heart", "dots"]),
+        ("「生」を見た", ["live"]),
+        ("π (1998)", ["pi"]),
+    ],
+)
+def test_titles_of_any_script_link(text: str, items: list[str]) -> None:
+    assert list(SCRIPTS.items(text)) == items
+    assert all(SCRIPTS.names(Item(id="", title=ANY_SCRIPT[key][0], year=ANY_SCRIPT[key][1]).name) == (key,) for key in items)
+    assert all(SCRIPTS.reveals(text, [key]) for key in items)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "他是我的英雄人物",  # two characters within a sentence are a word like any other
+        "生まれて生きる",
+        "well… I ❤️ it, don't I…",
+        "rec rooms cost $9.999 or £9.99, or 9 99",
+        "🎬 and 🍿",
+        "千と千尋が好き",
+    ],
+)
+def test_one_character_or_a_common_pair_is_no_title_by_itself(text: str) -> None:
+    assert SCRIPTS.mentions(text) == []
+
+
+def test_every_title_of_any_script_is_linked_in_a_plain_reply() -> None:
+    """What the human says (`ceiling:human`) is found, whatever the script: with its year always."""
+    for item in SCRIPTS.catalogue:
+        assert SCRIPTS.items(f"I would say {item.name}.") == ((item.id,) if item.year else ()), item.name
+        assert SCRIPTS.items(f'I would say "{item.title}".') == (item.id,), item.name
+
+
+HOSTILE_TEXTS = {
+    "years": "(1999) " * 60_000,
+    "titles": "The Matrix Home Alone Guardians of the Galaxy " * 9_000,
+    "short titles": "It Up Her " * 10_000,
+    "misspelt": "Gaurdians of the Galaxy (2014) " * 13_000,
+    "open brackets": "Home Alone (" * 10_000,
+    "one word": "Alone" * 80_000,
+    "spaces": ("Up" + " " * 50) * 8_000,
+    "entities": "&amp;" * 30_000,
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE_TEXTS.items()])
+def test_the_time_grows_with_the_text_and_not_with_its_square(text: str) -> None:
+    """Once, 400,000 characters of titles took minutes, and ten million would have taken days."""
+    LINKER.mentions(text)
+    LINKER.mask(text, ["home", "matrix"])
+
+
+def test_a_name_of_many_spaces_is_split_at_once() -> None:
+    assert split_name("Heat" + " " * 200_000 + "(1995)") == ("Heat", 1995)
+    assert split_name(" " * 200_000 + "x")[1] is None
