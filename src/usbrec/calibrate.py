@@ -254,7 +254,7 @@ def judged_rows(run: Run, judge: str) -> list[JudgedRow]:
     """What a judge said in a run, by its name: the passes put together, a row each."""
     joined: dict[str, JudgedRow] = {}
     for path in sorted((run.folder / "judges" / slug(judge)).glob("*.jsonl")):
-        for row in jsonl.read(path, JudgedRow):
+        for row in jsonl.read(path, JudgedRow, tolerate_torn_tail=True):
             other = joined.get(row.key)
             joined[row.key] = row if other is None else other.model_copy(
                 update={"verdicts": other.verdicts + row.verdicts, "error": other.error or row.error}
@@ -305,7 +305,7 @@ def read_labels(path: Path) -> dict[str, list[Label]]:
         DataError: a line is no label, or nothing is graded.
     """
     found: dict[str, list[Label]] = {}
-    for number, value in jsonl.read_objects(path, tolerate_torn_tail=False):
+    for number, value in jsonl.read_objects(path):
         if value.get("grade") is None:
             continue
         try:

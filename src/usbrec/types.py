@@ -10,17 +10,32 @@ Everything here is frozen data without I/O.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Side = Literal["seeker", "recommender"]
+LONGEST_NAME = 1_000
+"""Characters of an id, a title, a genre or a person's name: longer ones are a broken file."""
+LONGEST_TEXT = 100_000
+"""Characters of a plot, or of what one side says in a data set."""
 
 
 class Frozen(BaseModel):
     """Immutable, strict about unknown fields, hashable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _each_once(names: Iterable[str]) -> tuple[str, ...]:
+    """As written but for spaces around; no blank one, none twice."""
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME, strip_whitespace=True)]
+Names = Annotated[tuple[Annotated[str, Field(max_length=LONGEST_NAME)], ...], Field(max_length=LONGEST_NAME), AfterValidator(_each_once)]
+Genres = Annotated[Names, AfterValidator(lambda names: _each_once(name.lower() for name in names))]
 
 
 class Message(Frozen):
@@ -54,15 +69,15 @@ class Dialogue(Frozen):
 class Item(Frozen):
     """One entry of a catalogue.  Attributes are lower-cased for genres and kept as written for people."""
 
-    id: str
-    title: str
+    id: Name
+    title: Name
     """Without the year."""
-    year: int | None = None
-    genres: tuple[str, ...] = ()
-    directors: tuple[str, ...] = ()
-    stars: tuple[str, ...] = ()
-    writers: tuple[str, ...] = ()
-    plot: str = ""
+    year: int | None = Field(default=None, ge=1, le=9999)
+    genres: Genres = ()
+    directors: Names = ()
+    stars: Names = ()
+    writers: Names = ()
+    plot: str = Field(default="", max_length=LONGEST_TEXT)
 
     @property
     def name(self) -> str:

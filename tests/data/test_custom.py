@@ -46,7 +46,7 @@ def test_short_rows_become_examples(tmp_path: Path) -> None:
     ("row", "what"),
     [
         ({"targets": ["h"]}, "no 'dialogue'"),
-        ({"dialogue": [{"who": "me"}]}, "no list of {side, text}"),
+        ({"dialogue": [{"who": "me"}]}, "'dialogue.0.side' is missing"),
         ({"dialogue": [], "targets": ["Nothing"]}, "no id or title"),
         ({"dialogue": [], "targets": ["Ghosts"]}, "means g1, g2"),
         ({"dialogue": [], "targets": "Heat"}, "'targets' is no list"),

@@ -162,7 +162,7 @@ def test_a_missing_file_says_which_and_what_to_do(redial: Path, tmp_path: Path) 
     [
         ('{"dialog_id": "1", "turn_id": 1}', "lacks the field 'context'"),
         ('{"dialog_id": "1", "turn_id": 1, "context": "hi", "rec": [], "resp": ""}', "'context' is no list of strings"),
-        ('{"dialog_id": "1", "turn_id": "x", "context": [], "rec": [], "resp": ""}', "does not fit"),
+        ('{"dialog_id": "1", "turn_id": "x", "context": [], "rec": [], "resp": ""}', "field 'turn_id' is no whole number"),
         ("not json", "not a JSON object"),
     ],
 )

@@ -20,6 +20,7 @@ from usbrec.data.quality import measure_rows
 from usbrec.data.rows import RawRow, Tally, examples_of
 from usbrec.data.settings import CustomSettings, DataConfig, DemoSettings, OpenDialKGSettings, RedialSettings
 from usbrec.data.splits import by_dialogue, sample, shared_dialogues
+from usbrec.errors import DataError
 from usbrec.types import Example
 
 __all__ = [
@@ -45,7 +46,7 @@ def prepare(config: DataConfig, data_dir: Path | None, out: Path) -> Prepared:
     if isinstance(config, CustomSettings):
         return _limited(custom.read(data_dir, out), config)
     corpus = redial.read(data_dir) if isinstance(config, RedialSettings) else opendialkg.read(data_dir)
-    return _prepare(corpus, config, out)
+    return _prepare(corpus, config, data_dir, out)
 
 
 def digest(config: DataConfig, data_dir: Path | None) -> str:
@@ -77,7 +78,7 @@ def _folder(kind: str, data_dir: Path | None) -> Path:
     return find_folder(kind, data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
 
 
-def _prepare(corpus: Corpus, config: RedialSettings | OpenDialKGSettings, out: Path) -> Prepared:
+def _prepare(corpus: Corpus, config: RedialSettings | OpenDialKGSettings, data_dir: Path | None, out: Path) -> Prepared:
     rows = corpus.rows
     if config.split == "dialogue":
         rows = by_dialogue([row for split in SPLITS for row in corpus.rows[split]], config.seed)
@@ -87,6 +88,10 @@ def _prepare(corpus: Corpus, config: RedialSettings | OpenDialKGSettings, out: P
         shared = shared_dialogues(rows[split], rows["train"])
         tallies[split].counts["dialogues with rows in train too"] = len(shared)
         tallies[split].counts["rows of dialogues with rows in train too"] = sum(row.dialogue_id in shared for row in rows[split])
+    if not any(found.values()):
+        left = Counter(reason for tally in tallies.values() for reason, keys in tally.skipped.items() for _ in keys)
+        told = ", ".join(f"{reason}: {count}" for reason, count in left.items()) or "the files are empty"
+        raise DataError(f"not one row can be used ({told})", where=str(data_dir), fix="fetch the files again")
     likes, counts = _likes(corpus, rows, found["train"], official=config.split == "official")
     splits = {split: sample(found[split], config.limit(split), config.seed) for split in SPLITS}
     card = Card(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.data.rows import RawRow, Reading
 from usbrec.errors import DataError
 from usbrec.linking import Linker
+from usbrec.titles import clean
+from usbrec.types import LONGEST_NAME, LONGEST_TEXT, Item, Names
 
 
 @dataclass(frozen=True)
@@ -69,22 +73,60 @@ def find_folder(kind: str, data_dir: Path | None, needed: Sequence[str]) -> Path
     raise DataError(f"there is no {kind} data here (looked for {needed[0]})", where=str(data_dir), fix=fix)
 
 
+class Info(BaseModel):
+    """What is read of one entry of `id2info.json`, whatever else it holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(max_length=LONGEST_NAME)
+    genre: Names | None = ()
+    director: Names | None = ()
+    star: Names | None = ()
+    actor: Names | None = ()
+    writer: Names | None = ()
+    plot: str | None = Field(default="", max_length=LONGEST_TEXT)
+
+
 def read_info(path: Path) -> dict[str, dict[str, Any]]:
     """The JSON object of `id2info.json`: id -> attributes.
 
     Raises:
-        DataError: the file is no JSON object of objects with a `name`.
+        DataError: the file is no JSON object, or an entry has no name or one of its attributes is of a wrong kind.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise DataError(f"not JSON ({fault})", where=str(path), fix="fetch the file again") from None
+    fix = "fetch the file again"
+    value = jsonl.document(path)
     if not isinstance(value, dict):
-        raise DataError("not a JSON object", where=str(path), fix="fetch the file again")
+        raise DataError("not a JSON object", where=str(path), fix=fix)
+    faults = []
     for key, entry in value.items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise DataError(f"the entry '{key}' has no name", where=str(path), fix="fetch the file again")
+        try:
+            Info.model_validate(entry)
+        except ValidationError as fault:
+            no_name = not isinstance(entry, dict) or not isinstance(entry.get("name"), str)
+            what = f"the entry '{key}' has no name" if no_name else f"the entry '{key}': {jsonl.explain(fault, Info)}"
+            faults.append(DataError(what, where=str(path), fix=fix))
+    if faults:
+        raise jsonl.together(faults)
     return value
+
+
+def as_item(key: str, title: str, **attributes: Any) -> Item | None:
+    """The item of a catalogue's entry; None where it has no title.
+
+    Raises:
+        DataError: something about it is too long, or of a wrong kind.
+    """
+    if not title or not key.strip():
+        return None
+    try:
+        return Item(id=key, title=title, **attributes)
+    except ValidationError as fault:
+        raise DataError(jsonl.explain(fault, Item), where=f"the catalogue's entry '{key[:80]}'", fix="mend or remove that entry") from None
+
+
+def strings(entry: dict[str, Any], name: str) -> tuple[str, ...]:
+    """The texts of an attribute, cleaned, each once."""
+    return tuple(dict.fromkeys(text for value in entry.get(name) or () if (text := clean(value))))
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:

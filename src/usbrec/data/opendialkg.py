@@ -18,7 +18,7 @@ from typing import Any
 
 from usbrec.catalogue import Catalogue
 from usbrec.data import opendialkg_raw
-from usbrec.data.corpus import Corpus, digests, find_folder, places, read_info
+from usbrec.data.corpus import Corpus, as_item, digests, find_folder, places, read_info, strings
 from usbrec.data.rows import Reading, read_rows
 from usbrec.linking import COMMON, GENERIC, Linker
 from usbrec.titles import clean, key_of
@@ -74,7 +74,7 @@ def read(data_dir: Path | None) -> Corpus:
     folder = find_folder("opendialkg", data_dir, FILES)
     counts: Counter[str] = Counter()
     items = [_item(key, entry, counts) for key, entry in read_info(folder / "id2info.json").items()]
-    catalogue = Catalogue(item for item in items if item.title)
+    catalogue = Catalogue(filter(None, items))
     by_name = {item.title: (item.id,) for item in catalogue}
     linker = Linker(catalogue)
     return Corpus(
@@ -105,20 +105,20 @@ class _Refusal:
         return "" if named & set(self._linker.names(name)) else "a common word, not written as a title"
 
 
-def _item(key: str, entry: dict[str, Any], counts: Counter[str]) -> Item:
+def _item(key: str, entry: dict[str, Any], counts: Counter[str]) -> Item | None:
     genres = dict.fromkeys(genre for tag in entry.get("genre") or () for genre in _genres(str(tag), counts))
-    year = str(entry.get("year") or "")
+    year, title = str(entry.get("year") or ""), clean(entry["name"])
     good = re.fullmatch(r"(?:18|19|20)\d\d", year) is not None
     counts["year dropped: no year of a film"] += bool(year) and not good
-    return Item(
-        id=key,
-        title=clean(entry["name"]),
+    return as_item(
+        key,
+        title,
         year=int(year) if good else None,
         genres=tuple(genres),
-        directors=_strings(entry, "director"),
-        stars=_strings(entry, "actor"),
-        writers=_strings(entry, "writer"),
-        plot=clean(str(entry.get("plot") or "")),
+        directors=strings(entry, "director"),
+        stars=strings(entry, "actor"),
+        writers=strings(entry, "writer"),
+        plot=clean(entry.get("plot") or ""),
     )
 
 
@@ -127,7 +127,3 @@ def _genres(tag: str, counts: Counter[str]) -> tuple[str, ...]:
     found = GENRE_OF.get(plain, ())
     counts["genre tag kept" if found else "genre tag dropped"] += 1
     return found
-
-
-def _strings(entry: dict[str, Any], name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for value in entry.get(name) or () if (text := clean(str(value)))))

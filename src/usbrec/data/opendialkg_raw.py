@@ -28,7 +28,7 @@ from typing import Any, TextIO
 from usbrec.catalogue import Catalogue
 from usbrec.data.corpus import Corpus, digests
 from usbrec.data.rows import RawRow, Reading
-from usbrec.errors import DataError
+from usbrec.errors import DataError, first_line
 from usbrec.linking import Linker
 from usbrec.seeds import seed_of
 from usbrec.types import Frozen, Item
@@ -46,7 +46,7 @@ SIDES = ("user", "assistant")
 
 _NAMESAKE = re.compile(r"(?<=\S)\s*\([^()]*\)(?:\s*#\d+)?$")
 _FIX = "fetch it again: usbrec data get opendialkg --out DIR"
-ItemOf = Callable[[str, dict[str, Any], Counter[str]], Item]
+ItemOf = Callable[[str, dict[str, Any], Counter[str]], Item | None]
 
 
 class Talk(Frozen):
@@ -70,7 +70,7 @@ def read(folder: Path, licence: str, item_of: ItemOf) -> Corpus:
     """The corpus from the two published files.
 
     Args:
-        item_of: (id, entry as in `id2info.json`, counts) -> the item.
+        item_of: (id, entry as in `id2info.json`, counts) -> the item; None where it has no title.
 
     Raises:
         DataError: a file is missing, a row is no dialogue (with file and line), or the triples know none of the dialogues' works.
@@ -82,7 +82,7 @@ def read(folder: Path, licence: str, item_of: ItemOf) -> Corpus:
     works = {name: facts[name] for name in sorted(facts) if any(facts[name][maker] for maker in MAKERS)}
     if not works:
         raise DataError("the triples know no work that a dialogue's path visits", where=str(folder / FILES[1]), fix=_FIX)
-    catalogue = Catalogue(item_of(name, _entry(name, entry), counts) for name, entry in works.items())
+    catalogue = Catalogue(filter(None, (item_of(name, _entry(name, entry), counts) for name, entry in works.items())))
     linker = Linker(catalogue)
     rows: dict[str, list[RawRow]] = {"train": [], "valid": [], "test": []}
     for talk in talks:
@@ -108,8 +108,8 @@ def _talks(path: Path) -> Iterator[Talk]:
                 yield _talk(number, json.loads(row["Messages"]))
             except StopIteration:
                 return
-            except (csv.Error, KeyError, TypeError, ValueError, AttributeError) as fault:
-                what = f"no dialogue of OpenDialKG ({type(fault).__name__}: {fault})"
+            except (csv.Error, KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
+                what = f"no dialogue of OpenDialKG ({type(fault).__name__}: {first_line(fault)})"
                 raise DataError(what, where=f"{path}:{lines.line_num}", fix=_FIX) from None
             number += 1
 

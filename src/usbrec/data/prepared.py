@@ -8,7 +8,6 @@ card.json                    where it came from, what was mended, and what was l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Likes
-from usbrec.errors import DataError
+from usbrec.errors import DataError, first_line
 from usbrec.types import Example, Frozen
 
 SPLITS = ("train", "valid", "test")
@@ -81,9 +80,9 @@ def load(folder: Path) -> Prepared:
         fix = "make it: usbrec data import redial --from-dir DIR --out " + str(folder)
         raise DataError("this is no prepared data folder (it has no card.json)", where=str(folder), fix=fix)
     try:
-        card = Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as fault:
-        raise DataError(f"the card cannot be read ({str(fault).splitlines()[0]})", where=str(path), fix="prepare the data anew") from None
+        card = Card.model_validate(jsonl.document(path))
+    except (DataError, ValidationError) as fault:
+        raise DataError(f"the card cannot be read ({first_line(fault)})", where=str(path), fix="prepare the data anew") from None
     catalogue = Catalogue.load(folder / "catalogue.jsonl")
     splits = {split: jsonl.read(folder / f"{split}.jsonl", Example) for split in SPLITS}
     for split, rows in splits.items():

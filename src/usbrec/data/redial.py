@@ -15,7 +15,7 @@ from typing import Any
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.data import redial_raw
-from usbrec.data.corpus import Corpus, Liked, digests, find_folder, places, read_info
+from usbrec.data.corpus import Corpus, Liked, as_item, digests, find_folder, places, read_info, strings
 from usbrec.data.rows import Reading, read_rows
 from usbrec.errors import DataError
 from usbrec.linking import Linker
@@ -36,7 +36,7 @@ def read(data_dir: Path | None) -> Corpus:
     """
     for each in places("redial", data_dir):
         if all((each / name).exists() for name in redial_raw.FILES):
-            return redial_raw.read(each, LICENCE)
+            return redial_raw.read(each, LICENCE, item_of)
     folder = find_folder("redial", data_dir, ("valid.jsonl", "test.jsonl", "id2info.json"))
     train = next((folder / name for name in TRAIN if (folder / name).exists()), None)
     if train is None:
@@ -64,8 +64,8 @@ def _catalogue(path: Path, counts: Counter[str]) -> tuple[Catalogue, dict[str, t
     twins: dict[tuple[str, str], list[tuple[Item, str]]] = defaultdict(list)
     films: dict[str, set[str]] = defaultdict(set)
     for key, entry in read_info(path).items():
-        item = _item(key, entry)
-        if not item.title:
+        item = item_of(key, entry["name"], entry)
+        if item is None:
             counts["catalogue entry without a title dropped"] += 1
             continue
         words = keys_of(item.title)[-1]
@@ -89,23 +89,19 @@ def _catalogue(path: Path, counts: Counter[str]) -> tuple[Catalogue, dict[str, t
     return Catalogue(items), {name: tuple(ids) for name, ids in by_name.items()}
 
 
-def _item(key: str, entry: dict[str, Any]) -> Item:
-    title, year = split_name(clean(entry["name"]))
-    return Item(
-        id=key,
-        title=title,
-        year=year,
-        genres=_strings(entry, "genre", lower=True),
-        directors=_strings(entry, "director"),
-        stars=_strings(entry, "star"),
-        writers=_strings(entry, "writer"),
-        plot=clean(str(entry.get("plot") or "")),
+def item_of(key: str, name: str, entry: dict[str, Any]) -> Item | None:
+    """The item of a catalogue's entry; None where it has no title."""
+    title, year = split_name(clean(name))
+    return as_item(
+        key,
+        title,
+        year=year or None,
+        genres=strings(entry, "genre"),
+        directors=strings(entry, "director"),
+        stars=strings(entry, "star"),
+        writers=strings(entry, "writer"),
+        plot=clean(entry.get("plot") or ""),
     )
-
-
-def _strings(entry: dict[str, Any], name: str, *, lower: bool = False) -> tuple[str, ...]:
-    found = [clean(str(value)) for value in entry.get(name) or ()]
-    return tuple(dict.fromkeys(value.lower() if lower else value for value in found if value))
 
 
 def _ratings(path: Path, by_name: dict[str, tuple[str, ...]], counts: Counter[str]) -> tuple[Liked, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.data.corpus import Corpus, Liked, digests, read_info
 from usbrec.data.rows import RawRow, Reading
-from usbrec.errors import DataError
+from usbrec.errors import DataError, first_line
 from usbrec.linking import Linker
 from usbrec.seeds import seed_of
-from usbrec.titles import clean, split_name
+from usbrec.titles import clean
 from usbrec.types import Item
 
 FILES = ("train_data.jsonl", "test_data.jsonl")
@@ -28,10 +29,14 @@ VALID_SHARE = 10
 """One training dialogue in so many goes to valid."""
 
 _ID = re.compile(r"@(\d+)")
+ItemOf = Callable[[str, str, dict[str, Any]], Item | None]
 
 
-def read(folder: Path, licence: str) -> Corpus:
+def read(folder: Path, licence: str, item_of: ItemOf) -> Corpus:
     """The corpus from the two published files.
+
+    Args:
+        item_of: (id, name, entry of `id2info.json`) -> the item; None where it has no title.
 
     Raises:
         DataError: a line lacks a field; with file and line.
@@ -49,11 +54,11 @@ def read(folder: Path, licence: str) -> Corpus:
                 split = "test" if path.name == "test_data.jsonl" else "valid" if held_out else "train"
                 rows[split].extend(_rows(value, dialogue, split))
                 liked = tuple(str(key) for key, form in _pairs(value["initiatorQuestions"]) if form.get("liked") == 1)
-            except (KeyError, TypeError, AttributeError) as fault:
-                what = f"no dialogue of ReDial ({type(fault).__name__}: {fault})"
+            except (KeyError, TypeError, AttributeError, ValueError) as fault:
+                what = f"no dialogue of ReDial ({type(fault).__name__}: {first_line(fault)})"
                 raise DataError(what, where=f"{path}:{number}", fix="fetch it again: usbrec data get redial") from None
             ratings.append(Liked(dialogue, liked, split != "train"))
-    catalogue = Catalogue(_items(names, folder / "id2info.json", counts))
+    catalogue = Catalogue(_items(names, folder / "id2info.json", item_of, counts))
     known = tuple(Liked(each.dialogue_id, tuple(i for i in each.items if i in catalogue), each.held_out) for each in ratings)
     named = {split: [_named(row, catalogue) for row in found] for split, found in rows.items()}
     sources = digests(path for path in (*(folder / name for name in FILES), folder / "id2info.json") if path.exists())
@@ -102,26 +107,15 @@ def _named(row: RawRow, catalogue: Catalogue) -> RawRow:
     return row.model_copy(update={"context": context, "resp": _ID.sub(name, row.resp)})
 
 
-def _items(names: dict[str, str], info: Path, counts: Counter[str]) -> list[Item]:
+def _items(names: dict[str, str], info: Path, item_of: ItemOf, counts: Counter[str]) -> list[Item]:
     known = read_info(info) if info.exists() else {}
     items = []
     for key, name in sorted(names.items()):
-        title, year = split_name(name)
         entry = known.get(key, {})
         counts["catalogue entry without attributes"] += not entry
-        if not title:
+        item = item_of(key, name, entry)
+        if item is None:
             counts["catalogue entry without a title dropped"] += 1
-            continue
-        items.append(
-            Item(
-                id=key,
-                title=title,
-                year=year,
-                genres=tuple(dict.fromkeys(str(genre).lower() for genre in entry.get("genre") or ())),
-                directors=tuple(dict.fromkeys(entry.get("director") or ())),
-                stars=tuple(dict.fromkeys(entry.get("star") or ())),
-                writers=tuple(dict.fromkeys(entry.get("writer") or ())),
-                plot=str(entry.get("plot") or ""),
-            )
-        )
+        else:
+            items.append(item)
     return items

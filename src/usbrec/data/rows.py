@@ -11,15 +11,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from usbrec import jsonl
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 from usbrec.titles import clean
-from usbrec.types import Dialogue, Example, Frozen, Message, Side
+from usbrec.types import LONGEST_NAME, LONGEST_TEXT, Dialogue, Example, Frozen, Message, Side
 
 _ID = re.compile(r"@(\d{3,})")
+
+
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
 class RawRow(Frozen):
@@ -27,9 +32,9 @@ class RawRow(Frozen):
 
     dialogue_id: str
     turn_id: int
-    context: tuple[str, ...]
-    rec: tuple[str, ...]
-    resp: str
+    context: tuple[Text, ...]
+    rec: tuple[Annotated[str, Field(max_length=LONGEST_NAME)], ...]
+    resp: Text
     cut: bool = False
     """The reply is missing or cut off; the targets are right."""
     split: str = ""
@@ -67,15 +72,11 @@ def read_rows(path: Path, split: str) -> list[RawRow]:
     """All rows of a processed split.
 
     Raises:
-        DataError: with file and line of the first row that lacks a field or has one of a wrong kind.
+        DataError: with file and line of every row that lacks a field or has one of a wrong kind.
     """
-    rows = []
-    for number, value in jsonl.read_objects(path):
-        try:
-            rows.append(_raw(value, split))
-        except (KeyError, TypeError, ValueError) as fault:
-            what = f"the row lacks the field {fault}" if isinstance(fault, KeyError) else f"the row does not fit ({fault})"
-            raise DataError(what, where=f"{path}:{number}", fix="the rows need dialog_id, turn_id, context, rec and resp") from None
+    rows, faults = jsonl.gather(path, lambda value, where: _raw(value, split, where), RawRow)
+    if faults:
+        raise jsonl.together(faults)
     return rows
 
 
@@ -128,18 +129,22 @@ def examples_of(rows: Sequence[RawRow], reading: Reading, tally: Tally) -> list[
     return list(found.values())
 
 
-def _raw(value: dict[str, Any], split: str) -> RawRow:
+def _raw(value: dict[str, Any], split: str, where: str) -> RawRow:
+    fix = "the rows need dialog_id, turn_id, context, rec and resp"
+    for name in ("dialog_id", "turn_id", "context", "rec", "resp"):
+        if name not in value:
+            raise DataError(f"the row lacks the field '{name}'", where=where, fix=fix)
+    if not isinstance(value["dialog_id"], str | int):
+        raise DataError("'dialog_id' is no text and no number", where=where, fix=fix)
     for name in ("context", "rec"):
-        if not isinstance(value[name], list) or not all(isinstance(part, str) for part in value[name]):
-            raise TypeError(f"'{name}' is no list of strings")
-    if not isinstance(value["resp"], str | None):
-        raise TypeError("'resp' is no string")
+        if not isinstance(value[name], list):
+            raise DataError(f"'{name}' is no list of strings", where=where, fix=fix)
     return RawRow(
         dialogue_id=str(value["dialog_id"]),
-        turn_id=int(value["turn_id"]),
+        turn_id=value["turn_id"],
         context=tuple(value["context"]),
         rec=tuple(value["rec"]),
-        resp=value["resp"] or "",
+        resp="" if value["resp"] is None else value["resp"],
         cut=bool(value.get("resp_truncated", False)),
         split=split,
     )

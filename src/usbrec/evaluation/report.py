@@ -62,7 +62,8 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
     paired = compare_all(outcomes, names, seed=seed)
     stale = {stage.removeprefix("evaluate/") for stage in manifest.stale(manifest.stages_of(run))} & {*found}
     popularity = Cooccurrence.load(prepared / "likes.jsonl").popularity if (prepared / "likes.jsonl").exists() else {}
-    ranked = {path.parent.name: jsonl.read(path, Ranking) for path in sorted((run / "rankings").glob("*/rankings.jsonl"))}
+    rankings = sorted((run / "rankings").glob("*/rankings.jsonl"))
+    ranked = {path.parent.name: jsonl.read(path, Ranking, tolerate_torn_tail=True) for path in rankings}
     leaks = audit(linker, found, judges=names, seed=seed) if linker else None
     report = Report(
         run=run.resolve().name,
@@ -150,7 +151,7 @@ def read_outcomes(run: Path) -> dict[str, list[Outcome]]:
     folder = run / "evaluate"
     arms: dict[str, dict[str, Outcome]] = {}
     for path in sorted(folder.rglob("*.jsonl")):
-        for outcome in jsonl.read(path, Outcome):
+        for outcome in jsonl.read(path, Outcome, tolerate_torn_tail=True):
             rows = arms.setdefault(outcome.arm, {})
             if outcome.key in rows and not rows[outcome.key].error and not outcome.error:
                 raise DataError(f"row '{outcome.key}' of arm '{outcome.arm}' is there twice", where=str(path), fix="remove one of the two")
@@ -256,7 +257,7 @@ def read_curves(path: Path) -> Curves:
     curves: Curves = {}
     if not path.exists():
         return curves
-    for number, row in jsonl.read_objects(path):
+    for number, row in jsonl.read_objects(path, tolerate_torn_tail=True):
         step = row.get("step")
         if not isinstance(step, int | float):
             raise DataError("a log row without a step", where=f"{path}:{number}", fix="remove that line")

@@ -177,7 +177,7 @@ def read(path: Path) -> Record:
     Raises:
         DataError: it is not there, is empty, has a line of another format, a conversation without a reply, or a key twice.
     """
-    values = [value for _, value in jsonl.read_objects(path, tolerate_torn_tail=False)]
+    values = [value for _, value in jsonl.read_objects(path)]
     if not values:
         raise DataError("the record is empty", where=str(path), fix='write lines of {"key": ..., "replies": [...]}')
     rows: list[tuple[str, Recorded]] = []

@@ -206,7 +206,7 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.out / "log.jsonl"
-        return [row for _, row in jsonl.read_objects(path)] if path.exists() else []
+        return [row for _, row in jsonl.read_objects(path, tolerate_torn_tail=True)] if path.exists() else []
 
     def _rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
         jsonl.write_text(self.out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
