@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "usbrec"
 LAYERS = (
     ("interrupts", "redaction"),
     ("types", "errors", "seeds", "settings", "progress", "words"),
-    ("jsonl", "engine", "prompts", "titles", "gguf_header", "faults", "strict_yaml", "tasks"),
+    ("jsonl", "engine", "outputs", "prompts", "titles", "gguf_header", "faults", "strict_yaml", "tasks"),
     ("rowmap", "models", "catalogue", "manifest"),
     ("weights", "chat_template"),
     ("engines", "linking", "cooccurrence"),

@@ -232,7 +232,7 @@ def test_from_the_command_line(stored: Path) -> None:
         (["--judge", "nobody"], "there is no judge 'nobody'"),
         (["--judge", "catalogue", "--judge-model", "m"], "the catalogue judge has no model"),
         (["--judge", "llm", "--judge-url", "http://127.0.0.1:9/v1"], "needs the name of its model"),
-        (["--judge", "catalogue", "--out", "RUN"], "is the run itself"),
+        (["--judge", "catalogue", "--out", "RUN"], "is what is read"),
     ],
 )
 def test_bad_options_are_one_error(stored: Path, arguments: list[str], told: str) -> None:

@@ -127,18 +127,6 @@ def meant(key: str, given: Iterable[str]) -> str:
     return next((name for name in given if _MEANT.get(name.lower()) == key), "") or "".join(difflib.get_close_matches(key, given, n=1))
 
 
-def document(path: Path) -> Any:
-    """The one JSON value of a file.
-
-    Raises:
-        DataError: it cannot be read, or is not JSON.
-    """
-    try:
-        return _parsed(_raw(path))
-    except ValueError as fault:
-        raise DataError(f"not JSON ({fault})", where=str(path)) from None
-
-
 def _lines(path: Path, tolerate_torn_tail: bool) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
     lines = _raw(path).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     for number, line in enumerate(lines, start=1):
@@ -293,10 +281,8 @@ def document(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, or holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except OSError as fault:
-        raise DataError(f"cannot be read ({fault.strerror})", where=str(path)) from None
-    except (ValueError, RecursionError) as fault:
+        value: Any = _parsed(_raw(path))
+    except ValueError as fault:
         raise DataError(f"is not JSON ({fault})", where=str(path)) from None
     if not isinstance(value, dict):
         raise DataError("is no JSON object", where=str(path))

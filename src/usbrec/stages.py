@@ -83,6 +83,8 @@ class Loop:
         async def work(folder: Path) -> dict[str, Any]:
             with interrupts.blocking():
                 prepared = data.prepare(self.recipe.data, self.data_dir, folder)
+            for warning in data.weak(prepared.card.linking):
+                self.run.say(f"warning: {warning}")
             return {"rows": {name: len(rows) for name, rows in prepared.splits.items()}, "items": len(prepared.catalogue)}
 
         return await self.run.stage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from usbrec.cli.leaks import leaks, marked
-from usbrec.cli.options import idle
+from usbrec.cli.options import idle, path
 
 app = typer.Typer(no_args_is_help=True, help="Import, fetch, check and show data sets.")
 
@@ -46,8 +47,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def import_(
     context: typer.Context,
     kind: Annotated[Kind, typer.Argument(help="Which data set.")],
-    out: Annotated[Path, typer.Option("--out", help="The prepared folder to write.")],
-    from_dir: Annotated[Path | None, typer.Option("--from-dir", help="The data set's files; default: USBREC_DATA.")] = None,
+    out: Annotated[Path, typer.Option("--out", parser=path, help="The prepared folder to write.")],
+    from_dir: Annotated[Path | None, typer.Option("--from-dir", parser=path, help="The data set's files; default: USBREC_DATA.")] = None,
     split: Annotated[Split, typer.Option(help="As published, or split anew by dialogue.")] = Split.official,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     json_: Json = False,
@@ -55,7 +56,8 @@ def import_(
     """Turn a data set's own files into a prepared folder; every trap met and every row left out is counted."""
     from pydantic import TypeAdapter
 
-    from usbrec.data import DataConfig, prepare
+    from usbrec import outputs
+    from usbrec.data import CARD, FILES, DataConfig, prepare, weak
 
     if kind is Kind.demo:
         idle(context, "for data that is published: the demo is made and split anew", "from_dir", "split")
@@ -63,8 +65,10 @@ def import_(
         idle(context, "with --split dialogue", "seed")
     told = {"kind": kind.value, "seed": seed, **({} if kind is Kind.demo else {"split": split.value})}
     given = from_dir or (Path(os.environ["USBREC_DATA"]) if os.environ.get("USBREC_DATA") else None)
+    outputs.vacant(out, FILES, CARD)
     prepared = prepare(TypeAdapter[DataConfig](DataConfig).validate_python(told), given, out)
     card = prepared.card
+    _warn(weak(card.linking))
     if json_:
         brief = {reason: len(keys) for reason, keys in _skipped(card.skipped).items()}
         typer.echo(json.dumps(card.model_dump(mode="json") | {"skipped": brief, "out": str(out)}, indent=2))
@@ -82,15 +86,15 @@ def import_(
 @app.command()
 def get(
     kind: Annotated[Home, typer.Argument(help="Which data set.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder to fetch into.")],
+    out: Annotated[Path, typer.Option("--out", parser=path, help="The folder to fetch into.")],
     base_url: Annotated[str, typer.Option("--base-url", help="A mirror instead of the official home (digests are then not pinned).")] = "",
 ) -> None:
     """Fetch a data set from its official home: shows its licence, resumes a cut transfer, checks the digest."""
     from usbrec.data import download
 
     paths = download.get(kind.value, out, base_url=base_url, pinned=not base_url, say=lambda line: typer.echo(line, err=True))
-    for path in paths:
-        typer.echo(str(path))
+    for each in paths:
+        typer.echo(str(each))
 
 
 @app.command()
@@ -100,11 +104,13 @@ def check(
 ) -> None:
     """Check a prepared folder, or a data set's own files; exit 1 when there are faults."""
     from usbrec.cli.screen import shown
-    from usbrec.data import checking, opendialkg, opendialkg_raw, redial
+    from usbrec.data import CARD, checking, opendialkg, opendialkg_raw, redial, weak
     from usbrec.errors import DataError
 
-    if (folder / "catalogue.jsonl").exists():
+    if (folder / CARD).exists():
         findings = checking.check_prepared(folder)
+    elif (folder / "catalogue.jsonl").exists():
+        findings = checking.check_custom(folder)
     elif (folder / opendialkg_raw.FILES[0]).exists():
         findings = checking.check_corpus("opendialkg", opendialkg.read(folder))
     elif (folder / "id2info.json").exists():
@@ -115,8 +121,9 @@ def check(
     else:
         names = "catalogue.jsonl, id2info.json, train_data.jsonl, opendialkg.csv"
         raise DataError(f"there is none of {names}", where=str(folder), fix="give a data folder")
+    linking = {name: quality.as_card() for name, quality in findings.linking.items()}
+    _warn(weak(linking))
     if json_:
-        linking = {name: quality.as_card() for name, quality in findings.linking.items()}
         result = {"kind": findings.kind, "faults": findings.faults, "splits": findings.splits, "linking": linking}
         typer.echo(json.dumps(result, indent=2))
     else:
@@ -175,6 +182,11 @@ def _table(counts: dict[str, dict[str, Any]]) -> None:
     for name in names:
         table.add_row(name, *(str(each.get(name, "")) for each in counts.values()))
     Screen().print(table)
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(f"warning: {line}", err=True)
 
 
 def _skipped(skipped: dict[str, dict[str, list[str]]]) -> dict[str, list[str]]:

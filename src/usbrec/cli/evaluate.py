@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from usbrec.cli.options import path
 from usbrec.cli.run import DataDir, Json, RecipePath, Set, go, print_report, say
 
 
@@ -34,7 +35,8 @@ def evaluate(
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Names the arm, system:LABEL; default: from the system's name.")] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; default runs/NAME, NAME from the recipe; of a system runs/NAME-LABEL.")
+        Path | None,
+        typer.Option("--out", parser=path, help="The run folder; default runs/NAME, NAME from the recipe; of a system runs/NAME-LABEL."),
     ] = None,
     data_dir: DataDir = None,
     set_: Set = None,
@@ -47,7 +49,7 @@ def evaluate(
     """
     import json
 
-    from usbrec import config, interrupts, pipeline
+    from usbrec import config, interrupts, outputs, pipeline
     from usbrec.errors import ConfigError
     from usbrec.stages import Loop
     from usbrec.systems import SystemOptions, connect
@@ -63,7 +65,7 @@ def evaluate(
         label=label, model=model, api_key_env=api_key_env, prompt=not no_prompt, timeout=timeout, concurrency=concurrency
     )
     measured = connect(system, options)
-    folder = out or Path("runs") / f"{loaded.name}-{measured.label}"
+    folder = outputs.run_folder(out, f"{loaded.name}-{measured.label}", data_dir)
     with pipeline.opened(folder, say) as opened:
         interrupts.run(Loop(run=opened, recipe=loaded, data_dir=data_dir, system=measured).through("report"))
     print_report(folder, json_)

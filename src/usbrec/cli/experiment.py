@@ -7,17 +7,20 @@ from typing import Annotated
 
 import typer
 
+from usbrec.cli.options import path
 from usbrec.cli.run import DataDir, Json, Set, say
 
 
 def experiment(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment, e.g. recipes/experiments/ses-temperature.yaml.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where the runs go; default runs/experiments/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", parser=path, help="Where the runs go; default runs/experiments/NAME.")] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", metavar="RUN", help="A finished run of it: what a variant shares is taken over."),
     ] = None,
-    publish: Annotated[Path | None, typer.Option(help="Also write table, plot and JSON to this folder: no dialogue text.")] = None,
+    publish: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write table, plot and JSON to this folder: no dialogue text.")
+    ] = None,
     data_dir: DataDir = None,
     set_: Set = None,
     check: Annotated[bool, typer.Option("--check", help="Validate the file and all its recipes, list the variants, and stop.")] = False,
@@ -27,14 +30,16 @@ def experiment(
 
     Every variant is a run folder that resumes by itself; the same command goes on where it stopped.
     """
-    from usbrec import experiments, interrupts
+    from usbrec import experiments, interrupts, outputs
     from usbrec.evaluation import variants
 
     plan = experiments.Plan.of(file, set_ or [])
     if check:
         typer.echo(f"{file}: a valid experiment, '{plan.file.name}': {'; '.join(plan.recipes)}")
         return
-    folder = out or Path("runs") / "experiments" / plan.file.name
+    folder = outputs.experiment_folder(out, plan.file.name, data_dir, start)
+    if publish:
+        outputs.apart(publish, data_dir, start)
     found = interrupts.run(plan.run(folder, data_dir, start, say))
     for place in (folder, *([publish] if publish else [])):
         experiments.write(place, found)

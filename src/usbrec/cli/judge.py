@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from usbrec.cli.options import path
 from usbrec.cli.run import DataDir, Json, RecipePath, Set, say
 
 app = typer.Typer(help="Judges: hold them against replies of known worth, and against people.", no_args_is_help=True)
@@ -31,8 +32,12 @@ def calibrate(
     ] = 100,
     labels: Annotated[Path | None, typer.Option(help="Grades by people: a file that `usbrec judge sheet` wrote, filled in.")] = None,
     least_auc: Annotated[float, typer.Option(min=0.5, max=1, help="A judge below it against any floor is not fit.")] = 0.8,
-    out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/calibrate-NAME, NAME from the recipe.")] = None,
-    publish: Annotated[Path | None, typer.Option(help="Also write tables, plot and summary.json to this folder: no dialogue text.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", parser=path, help="The run folder; default runs/calibrate-NAME, NAME from the recipe.")
+    ] = None,
+    publish: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write tables, plot and summary.json to this folder: no dialogue text.")
+    ] = None,
     data_dir: DataDir = None,
     set_: Set = None,
     json_: Json = False,
@@ -43,10 +48,12 @@ def calibrate(
     kept row by row: the same command goes on where it stopped.
     """
     from usbrec import calibrate as work
-    from usbrec import config, interrupts, pipeline
+    from usbrec import config, interrupts, outputs, pipeline
 
     loaded = config.load(recipe, set_ or [])
-    folder = out or Path("runs") / f"calibrate-{loaded.name}"
+    if publish:
+        outputs.apart(publish, data_dir)
+    folder = outputs.run_folder(out, f"calibrate-{loaded.name}", data_dir)
     given = work.read_labels(labels) if labels else {}
     with pipeline.opened(folder, say) as run:
         calibrating = work.Calibrating(
@@ -63,7 +70,9 @@ def calibrate(
 def votes(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of `usbrec judge calibrate`; it is only read.")],
     counts: Annotated[str, typer.Option("--votes", metavar="N,N,...", help="Numbers of votes.")] = "1,2,3,5,10,20",
-    publish: Annotated[Path | None, typer.Option(help="Also write votes-DATA.{md,svg,json} to this folder: no dialogue text.")] = None,
+    publish: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write votes-DATA.{md,svg,json} to this folder: no dialogue text.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """How many votes does an LLM judge need?  Their majority and their mean against the exact distribution.
@@ -91,7 +100,7 @@ def _counts(given: str) -> list[int]:
 @app.command()
 def sheet(
     recipe: RecipePath,
-    out: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+    out: Annotated[Path, typer.Argument(parser=path, help="The JSONL file to write.")],
     rows: Rows = 50,
     split: Split = "valid",
     data_dir: DataDir = None,
@@ -104,7 +113,7 @@ def sheet(
     import json
 
     from usbrec import calibrate as work
-    from usbrec import config, interrupts, jsonl, pipeline
+    from usbrec import config, interrupts, jsonl, outputs, pipeline
     from usbrec.assemble import World
     from usbrec.errors import StorageError
     from usbrec.stages import Loop
@@ -112,7 +121,7 @@ def sheet(
     if out.exists():
         raise StorageError("is there already, and may hold grades", where=str(out), fix="name another file")
     loaded = config.load(recipe, set_ or [])
-    with pipeline.opened(Path("runs") / f"calibrate-{loaded.name}", say) as run:
+    with pipeline.opened(outputs.run_folder(None, f"calibrate-{loaded.name}", data_dir), say) as run:
         interrupts.run(Loop(run=run, recipe=loaded, data_dir=data_dir).prepare())
         world = World.of(run.folder / "prepare")
         calibrating = work.Calibrating(run=run, recipe=loaded, data_dir=data_dir, split=split, rows=rows)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from usbrec.cli.options import path
+
 if TYPE_CHECKING:
     from usbrec.assemble import World
     from usbrec.config import Recipe
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 def leaks(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recipe, a prepared folder, or a run folder.")],
-    from_dir: Annotated[Path | None, typer.Option("--from-dir", help="Of a recipe: the data set's files; default: USBREC_DATA.")] = None,
+    from_dir: Annotated[
+        Path | None, typer.Option("--from-dir", parser=path, help="Of a recipe: the data set's files; default: USBREC_DATA.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of a recipe: overrides a key.")] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Also print so many leaking rows of each split, with their text.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

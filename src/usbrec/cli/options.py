@@ -1,7 +1,8 @@
-"""Options that matter only together with others: given where they have no effect, they are an error."""
+"""Options as they are given: those that matter only together with others are an error where they have no effect; an empty path is one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -25,3 +26,10 @@ def idle(context: typer.Context, when: str, *names: str) -> None:
 def _source(context: typer.Context, name: str) -> str | Any:
     source = context.get_parameter_source(name)
     return source and source.name
+
+
+def path(text: str) -> Path:
+    """A path of the command line; an empty text would mean the current folder, and is mostly a variable that is not set."""
+    if not text.strip():
+        raise typer.BadParameter("is empty: is a variable not set?")
+    return Path(text)

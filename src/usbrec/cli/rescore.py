@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from usbrec.cli.options import path
 from usbrec.cli.run import Json, print_report, say
 
 
@@ -20,14 +21,14 @@ def rescore(
     ] = "",
     judge_url: Annotated[str, typer.Option("--judge-url", help="The OpenAI-compatible endpoint that serves the judge's model.")] = "",
     api_key_env: Annotated[str, typer.Option("--api-key-env", help="The environment variable with the endpoint's key.")] = "OPENAI_API_KEY",
-    out: Annotated[Path | None, typer.Option("--out", help="The new run folder; default RUN-rescored-KIND.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", parser=path, help="The new run folder; default RUN-rescored-KIND.")] = None,
     json_: Json = False,
 ) -> None:
     """Grade the stored conversations of a run by another judge: no reply is asked for again.
 
     Writes a new run folder with the same conversations, the old scores and the new one beside them, and its report.
     """
-    from usbrec import config, interrupts, pipeline
+    from usbrec import config, interrupts, outputs, pipeline
     from usbrec.engines import EngineConfig, OpenVINOSettings
     from usbrec.engines.endpoint import named
     from usbrec.errors import ConfigError
@@ -45,9 +46,7 @@ def rescore(
         engine = named(f"--judge-url {judge_url}", base_url=judge_url, model=judge_model, api_key_env=api_key_env)
     elif judge_model:
         engine = OpenVINOSettings(model=judge_model)
-    target = out or Path(f"{folder}-rescored-{settings.kind}")
-    if target.resolve() == folder.resolve():
-        raise ConfigError("is the run itself, which is only read", where=f"--out {target}", fix="choose another folder")
+    target = outputs.run_folder(out or Path(f"{folder}-rescored-{settings.kind}"), "", folder)
     with pipeline.opened(target, say) as run:
         interrupts.run(rescored(folder, run, settings, engine))
     print_report(target, json_)

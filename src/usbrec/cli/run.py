@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from usbrec.cli.options import path
 from usbrec.progress import note
 
 if TYPE_CHECKING:
     from usbrec.stages import StageName
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file, e.g. recipes/demo.yaml.")]
-Out = Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/NAME, NAME from the recipe.")]
+Out = Annotated[Path | None, typer.Option("--out", parser=path, help="The run folder; default runs/NAME, NAME from the recipe.")]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", envvar="USBREC_DATA", help="Where the data lies: a folder with redial/ or opendialkg/ in it.")
+    Path | None,
+    typer.Option("--data-dir", parser=path, envvar="USBREC_DATA", help="Where the data lies: a folder with redial/ or opendialkg/ in it."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key of the recipe; may be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -53,11 +55,11 @@ def run(
 
 def go(recipe: Path, last: StageName, out: Path | None, data_dir: Path | None, set_: list[str] | None) -> Path:
     """Runs a recipe up to a stage; returns the run folder."""
-    from usbrec import config, interrupts, pipeline
+    from usbrec import config, interrupts, outputs, pipeline
     from usbrec.stages import Loop
 
     loaded = config.load(recipe, set_ or [])
-    folder = out or Path("runs") / loaded.name
+    folder = outputs.run_folder(out, loaded.name, data_dir)
     with pipeline.opened(folder, say) as opened:
         interrupts.run(Loop(run=opened, recipe=loaded, data_dir=data_dir).through(last))
     return folder
@@ -71,7 +73,10 @@ def print_report(folder: Path, as_json: bool) -> None:
     if as_json:
         typer.echo((folder / "report" / "report.json").read_text(encoding="utf-8"))
         return
-    Screen().print(tables.arms_table(report.read_report(folder)))
+    found = report.read_report(folder)
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    Screen().print(tables.arms_table(found))
     typer.echo(f"report: {folder / 'report' / 'report.html'}")
 
 

@@ -11,12 +11,12 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from usbrec import __version__
+from usbrec import __version__, outputs
 from usbrec.cooccurrence import Likes
 from usbrec.data import custom, opendialkg, opendialkg_raw, redial, redial_raw
 from usbrec.data.corpus import Corpus, find_folder, places
-from usbrec.data.prepared import SPLITS, Card, Prepared, load, write
-from usbrec.data.quality import measure_rows
+from usbrec.data.prepared import CARD, FILES, SPLITS, Card, Prepared, load, write
+from usbrec.data.quality import measure_rows, weak
 from usbrec.data.rows import RawRow, Tally, examples_of
 from usbrec.data.settings import CustomSettings, DataConfig, DemoSettings, OpenDialKGSettings, RedialSettings
 from usbrec.data.splits import by_dialogue, sample, shared_dialogues
@@ -24,7 +24,8 @@ from usbrec.errors import DataError
 from usbrec.types import Example
 
 __all__ = [
-    "Card", "CustomSettings", "DataConfig", "DemoSettings", "OpenDialKGSettings", "Prepared", "RedialSettings", "digest", "load", "prepare",
+    "CARD", "FILES", "Card", "CustomSettings", "DataConfig", "DemoSettings", "OpenDialKGSettings", "Prepared", "RedialSettings", "digest",
+    "load", "prepare", "weak",
 ]  # fmt: skip
 
 
@@ -36,8 +37,10 @@ def prepare(config: DataConfig, data_dir: Path | None, out: Path) -> Prepared:
 
     Raises:
         DataError: a file is missing or broken; with its place and the remedy.
+        ConfigError: `out` is the corpus's own folder.
         StorageError: the folder cannot be written.
     """
+    outputs.apart(out, data_dir)
     if isinstance(config, DemoSettings):
         from usbrec.data.demo import build_demo
 

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from usbrec import jsonl
 from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Likes
+from usbrec.data import custom
 from usbrec.data.corpus import Corpus
 from usbrec.data.prepared import SPLITS
 from usbrec.data.quality import LinkingQuality, measure, measure_rows
@@ -21,6 +22,8 @@ from usbrec.data.splits import shared_dialogues
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 from usbrec.types import Example, Item
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 @dataclass
@@ -44,6 +47,8 @@ def check_prepared(folder: Path) -> Findings:
     linker = Linker(catalogue)
     rows = {split: _rows(folder / f"{split}.jsonl", Example, found) for split in SPLITS}
     likes = _rows(folder / "likes.jsonl", Likes, found)
+    unknown = [(row.key, item) for row in likes for item in row.items if item not in catalogue]
+    found.faults.extend(f"likes.jsonl, key {key}: the item '{item}' is not in the catalogue" for key, item in unknown)
     held_out = {row.dialogue_id for split in ("valid", "test") for row in rows[split]}
     found.faults.extend(f"likes.jsonl: the dialogue '{row.key}' is in valid or test" for row in likes if row.key in held_out)
     seen: dict[str, str] = {}
@@ -51,13 +56,25 @@ def check_prepared(folder: Path) -> Findings:
         for row in rows[split]:
             where = f"{folder / split}.jsonl, key {row.key}"
             found.faults.extend(f"{where}: the target '{each}' is not in the catalogue" for each in row.targets if each not in catalogue)
-            if not row.targets:
-                found.faults.append(f"{where}: no target")
+            if reason := custom.unplayable(row):
+                found.faults.append(f"{where}: {reason}")
             if row.key in seen:
                 found.faults.append(f"{where}: the key occurs in {seen[row.key]} too")
             seen[row.key] = split
         found.splits[split] = _facts(rows[split], rows["train"] if split != "train" else [])
         found.linking[split] = measure(_marked(rows[split], catalogue), linker)
+    return found
+
+
+def check_custom(folder: Path) -> Findings:
+    """The same for own data that is not imported yet: what the import would refuse."""
+    found = Findings("custom")
+    own = custom.parse(custom.folder_of(folder))
+    found.faults.extend(_told(own.faults))
+    for split, rows in own.splits.items():
+        skipped = {f"skipped: {reason}": len(keys) for reason, keys in own.skipped[split].items()}
+        found.splits[split] = _facts(rows, own.splits["train"] if split != "train" else []) | dict(own.counts[split]) | skipped
+    found.linking.update(custom.linking_of(own))
     return found
 
 
@@ -89,15 +106,11 @@ def _marked(rows: list[Example], catalogue: Catalogue) -> Iterator[tuple[str, se
     return ((row.reply, {each for each in row.targets if each in catalogue}) for row in rows if row.reply and row.reply_whole)
 
 
-def _rows(path: Path, kind: type[Any], found: Findings) -> list[Any]:
-    rows = []
-    try:
-        for number, value in jsonl.read_objects(path):
-            try:
-                rows.append(kind.model_validate(value))
-            except ValidationError as fault:
-                first = fault.errors()[0]
-                found.faults.append(f"{path}:{number}: field '{'.'.join(map(str, first['loc']))}': {first['msg']}")
-    except DataError as fault:
-        found.faults.append(f"{fault.where}: {fault.what}")
+def _rows(path: Path, kind: type[Kind], found: Findings) -> list[Kind]:
+    rows, faults = jsonl.gather(path, lambda value, _: kind.model_validate(value), kind)
+    found.faults.extend(_told(faults))
     return rows
+
+
+def _told(faults: list[DataError]) -> list[str]:
+    return [f"{fault.where}: {fault.what}" for fault in faults]

@@ -95,8 +95,6 @@ def read_info(path: Path) -> dict[str, dict[str, Any]]:
     """
     fix = "fetch the file again"
     value = jsonl.document(path)
-    if not isinstance(value, dict):
-        raise DataError("not a JSON object", where=str(path), fix=fix)
     faults = []
     for key, entry in value.items():
         try:

@@ -25,7 +25,7 @@ from usbrec.catalogue import Catalogue
 from usbrec.cooccurrence import Likes
 from usbrec.data.corpus import digests
 from usbrec.data.prepared import SPLITS, Card, Prepared, write
-from usbrec.data.quality import measure
+from usbrec.data.quality import LinkingQuality, measure
 from usbrec.data.rows import Text
 from usbrec.errors import DataError
 from usbrec.linking import Linker
@@ -128,10 +128,6 @@ def parse(folder: Path) -> Own:
 def card_of(folder: Path, own: Own) -> Card:
     """What a reader of results must know of it."""
     files = [folder / f"{name}.jsonl" for name in ("catalogue", *SPLITS, "likes") if (folder / f"{name}.jsonl").exists()]
-    marked = {
-        split: [(row.reply, set(row.targets)) for row in rows if row.answered and row.key in own.given]
-        for split, rows in own.splits.items()
-    }  # fmt: skip
     return Card(
         kind="custom",
         licence="your own",
@@ -141,8 +137,17 @@ def card_of(folder: Path, own: Own) -> Card:
         dialogues={split: len({row.dialogue_id for row in rows}) for split, rows in own.splits.items()},
         counts={part: dict(count) for part, count in own.counts.items()},
         skipped={split: dict(reasons) for split, reasons in own.skipped.items()},
-        linking={split: measure(replies, own.linker).as_card() for split, replies in marked.items() if replies},
+        linking={split: quality.as_card() for split, quality in linking_of(own).items()},
     )
+
+
+def linking_of(own: Own) -> dict[str, LinkingQuality]:
+    """How much of the targets that somebody wrote down the linker finds in the replies, split by split."""
+    marked = {
+        split: [(row.reply, set(row.targets)) for row in rows if row.answered and row.key in own.given]
+        for split, rows in own.splits.items()
+    }  # fmt: skip
+    return {split: measure(replies, own.linker) for split, replies in marked.items() if replies}
 
 
 def _read_split(own: Own, path: Path) -> None:
@@ -155,7 +160,7 @@ def _read_split(own: Own, path: Path) -> None:
             raise DataError("the row has no 'dialogue'" + (f"; did you mean it by '{near}'?" if near else ""), where=where, fix=_FORM)
         row = Row.model_validate(value)
         example = _example(row, f"{split}-{where.rpartition(':')[2]}", own, where)
-        if reason := _unplayable(example) or ("key occurs twice" if example.key in keys else ""):
+        if reason := unplayable(example) or ("key occurs twice" if example.key in keys else ""):
             own.skipped[split][reason].append(example.key)
             return
         keys.add(example.key)
@@ -172,7 +177,8 @@ def _read_split(own: Own, path: Path) -> None:
         own.faults.append(DataError(f"not one row can be used ({told})", where=str(path), fix=_FORM))
 
 
-def _unplayable(example: Example) -> str:
+def unplayable(example: Example) -> str:
+    """Why no conversation can start from a row; empty when one can."""
     sides = [message.side for message in example.dialogue.messages]
     if not sides:
         return "empty dialogue"

@@ -22,6 +22,9 @@ from usbrec.errors import DataError, first_line
 from usbrec.types import Example, Frozen
 
 SPLITS = ("train", "valid", "test")
+CARD = "card.json"
+"""Marks a whole prepared folder."""
+FILES = ("catalogue.jsonl", "train.jsonl", "valid.jsonl", "test.jsonl", "likes.jsonl")
 
 
 class Card(Frozen):
@@ -65,7 +68,7 @@ def write(folder: Path, catalogue: Catalogue, splits: dict[str, list[Example]], 
     for split in SPLITS:
         jsonl.rewrite(folder / f"{split}.jsonl", splits[split])
     jsonl.rewrite(folder / "likes.jsonl", likes)
-    jsonl.write_json(folder / "card.json", card.model_dump(mode="json"))
+    jsonl.write_json(folder / CARD, card.model_dump(mode="json"))
     return Prepared(folder, catalogue, splits, [row.items for row in likes], card)
 
 
@@ -75,7 +78,7 @@ def load(folder: Path) -> Prepared:
     Raises:
         DataError: a file is missing, a row does not fit, or a target is not in the catalogue; with file and line.
     """
-    path = folder / "card.json"
+    path = folder / CARD
     if not path.exists():
         fix = "make it: usbrec data import redial --from-dir DIR --out " + str(folder)
         raise DataError("this is no prepared data folder (it has no card.json)", where=str(folder), fix=fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from usbrec.data.rows import RawRow, Reading
@@ -44,6 +44,24 @@ class LinkingQuality(Frozen):
         """Counts and shares for `card.json`."""
         counts = self.model_dump(exclude={"most_missed", "most_extra"})
         return counts | {"precision": round(self.precision, 4), "recall": round(self.recall, 4)}
+
+
+LEAST_RECALL = 0.8
+"""Below it the human's replies are credited with much less than they name, and every arm's with them."""
+
+
+def weak(linking: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each split in which much of what the replies name is not linked.
+
+    Args:
+        linking: split -> counts and shares as `LinkingQuality.as_card` has them, or as a card keeps them.
+    """
+    return [
+        f"of the {found['right'] + found['missed']} targets of {split} the human replies are linked with only {found['recall']:.0%} "
+        f"(linking recall {found['recall']:.2f}): what is not linked cannot score, so the ceiling stands that low"
+        for split, found in linking.items()
+        if found["recall"] < LEAST_RECALL
+    ]
 
 
 def measure(replies: Iterable[tuple[str, set[str]]], linker: Linker, *, dated: bool = False, show: int = 10) -> LinkingQuality:

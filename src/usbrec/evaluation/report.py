@@ -95,7 +95,8 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         failures=tuple(failures(found, names, linker=linker, seed=seed)),
         divergence=_divergence(run / "checkpoints" / "divergence.json"),
     )
-    return report.model_copy(update={"warnings": (*trust.fitness(report), *report.warnings)})
+    low = say.low_ceiling(arms, _document(prepared / "card.json").get("linking") or {})
+    return report.model_copy(update={"warnings": (*low, *trust.fitness(report), *report.warnings)})
 
 
 def write(run: Path, report: Report, *, include_dialogues: bool = False) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics
 from usbrec.evaluation.tables import p_value
 from usbrec.types import Outcome
 
+_LEAST_CEILING = 0.9  # a ceiling:human below it is told first: on ReDial and OpenDialKG it is 0.96 and more
 _SAME_REPLY = 0.2  # from this share of one and the same reply on, a model arm is called collapsed
 
 
@@ -90,6 +92,25 @@ def warnings(arms: Mapping[str, ArmMetrics], judges: Sequence[str], outcomes: Ma
     for arm in arms.values():
         told += _of_arm(arm)
     return told
+
+
+def low_ceiling(arms: Mapping[str, ArmMetrics], linking: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Says that the human's own replies, which name the targets, miss them: then the scale is short, for every arm.
+
+    Args:
+        linking: split -> how well the linker finds what the replies name (`card.json`); empty where nothing says so.
+    """
+    if CEILING not in arms:
+        return []
+    counted = arms[CEILING].counted
+    found = counted["recall@1-unleaked"] if counted["recall@1-unleaked"].rows else counted["recall@1"]
+    if found.mean is None or found.mean >= _LEAST_CEILING:
+        return []
+    known = ", ".join(f"{split} {told['recall']:.2f}" for split, told in linking.items() if isinstance(told.get("recall"), int | float))
+    return [
+        f"The ceiling is low: the human's replies hit a target on {found.mean:.0%} of {found.rows} rows, where nearly all should. No arm "
+        f"can score what is not linked. Linking recall in the data: {known or 'not known'}; `usbrec data check` on the data says more."
+    ]
 
 
 def _silent(arms: Mapping[str, ArmMetrics], judge: str) -> str:
