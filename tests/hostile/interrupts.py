@@ -113,12 +113,13 @@ def everywhere(presses: int) -> Callable[[Path], Iterator[str]]:
 # ---- with an endpoint that takes its time -------------------------------------------------------------------------------------------
 
 
-def recipe(folder: Path, url: str) -> Path:
+def recipe(folder: Path, url: str, *, judge: str = "catalogue") -> Path:
     one = f"{{kind: openai, model: m, base_url: '{url}', concurrency: 2}}"
+    engines = f"policy: {one}" + (f", judge: {one}" if judge != "catalogue" else "")
     path = folder / "recipe.yaml"
     path.write_text(
-        f"name: slow\nseed: 1\ndata: {{kind: demo, train_rows: 60}}\nengines: {{policy: {one}, judge: {one}}}\n"
-        "evaluate: {rows: 8, turns: 1, arms: [base], rankings: {samples: 2, rows: 4}}\n"
+        f"name: slow\nseed: 1\ndata: {{kind: demo, train_rows: 60}}\nengines: {{{engines}}}\n"
+        f"evaluate: {{rows: 8, turns: 1, arms: [base], judges: [{{kind: {judge}}}], rankings: {{samples: 2, rows: 4}}}}\n"
     )
     return path
 
@@ -142,7 +143,7 @@ def slowly(
 
     def play(folder: Path) -> Iterator[str]:
         with Loopback(default=Answer(text=REPLY, slow=0.5, logprobs={"1": 0.0})) as server:
-            arguments = [*given, recipe(folder, server.url), "--out"]
+            arguments = [*given, recipe(folder, server.url, judge="llm" if given[0] == "judge" else "catalogue"), "--out"]
             code = 128 + number
             ended = pressed([*arguments, "run"], folder, announced(awaited), presses=presses, number=number, delay=1.0)
             yield from faults_of(ended, *told, code=code) if ended else ["silent: it ended before it could be interrupted"]
