@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hostile.harness import Case
 
-_OTHER = ("__init__", "__main__", "harness", "kinds")
+_OTHER = ("__init__", "__main__", "harness", "kinds", "playing")
 
 
 def kinds() -> list[str]:
