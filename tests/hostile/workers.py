@@ -245,8 +245,8 @@ def tiny(path: Path) -> Path:
     writer.add_context_length(64)
     writer.add_token_list(["a", "b", "c"])
     writer.add_token_scores([0.0, 1.0, 2.0])
-    writer.add_tensor("one", np.ones((8, 32), dtype=np.float32))
-    writer.add_tensor("two", np.ones((4, 32), dtype=np.float16))
+    writer.add_tensor("one", np.ones(32, dtype=np.float32))
+    writer.add_tensor("two", np.ones(32, dtype=np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -267,8 +267,8 @@ def flipped_anywhere(folder: Path) -> list[str]:
     """A flipped byte in the head is refused or changes a value; it never hangs, nor ends in another exception."""
     whole = tiny(folder / "whole.gguf").read_bytes()
     part = folder / "part.gguf"
-    for place in range(600):
-        for mask in (0xFF, 0x80, 0x01):
+    for place in range(len(whole) - 192):  # its tensors take 192 bytes
+        for mask in (0xFF, 0x01):
             part.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
             with contextlib.suppress(ModelError):
                 gguf_header.read(part)
@@ -461,6 +461,26 @@ def strike_child(parent: int, moment: str, number: int) -> None:
         os.kill(pid, number)
 
 
+def interrupted(moment: str, *, stopped: bool = False) -> Callable[[Path], Iterator[str]]:
+    """Ctrl-C in `usbrec chat` at a moment of the load, also where its worker stands still."""
+
+    def press(process: subprocess.Popen[str]) -> None:
+        if stopped:
+            strike_child(process.pid, moment, signal.SIGSTOP)
+        else:
+            awaited(lambda: next((p for p in children(process.pid) if shows(p, MOMENTS[moment])), None))
+        process.send_signal(signal.SIGINT)
+
+    def play(folder: Path) -> Iterator[str]:
+        out = prepared(folder, models.DEFAULT)
+        strike: Callable[[subprocess.Popen[str]], object] = lambda process: threading.Thread(  # noqa: E731
+            target=press, args=(process,), daemon=True
+        ).start()
+        yield from refused(usbrec("chat", out, "--arm", "base", cwd=folder, text="hello\n", limit=LIMIT, interrupt=strike), code=130)
+
+    return play
+
+
 def prepared(folder: Path, model: str) -> Path:
     """A run folder with data, whose policy is this model."""
     (folder / "recipe.yaml").write_text(RECIPE.replace("MODEL", model))
@@ -496,7 +516,7 @@ def run_with(harm: Callable[[Path], object], *told: str) -> Callable[[Path], Ite
 KILLED, STOPPED = "signal 9 (Killed)", "did not start within"
 LOADS = [
     *((m, "killed", struck(m, kill(signal.SIGKILL), KILLED)) for m in MOMENTS),
-    *((m, "stopped", struck(m, kill(signal.SIGSTOP), STOPPED, start_seconds=30 if m == "it compiles" else 10)) for m in MOMENTS),
+    *((m, "stopped", struck(m, kill(signal.SIGSTOP), STOPPED, start_seconds=30 if m == "it compiles" else 6)) for m in MOMENTS),
     *((m, "a segmentation fault", struck(m, kill(signal.SIGSEGV), "signal 11")) for m in MOMENTS),
     *((m, "out of memory", struck(m, starve(0.02), "memory")) for m in MOMENTS),
     ("the model is read", "aborted", struck("the model is read", kill(signal.SIGABRT), "signal 6")),
@@ -504,7 +524,7 @@ LOADS = [
     ("the libraries load", "terminated", struck("the libraries load", kill(signal.SIGTERM), "signal 15")),
     ("it compiles", "at its limit of CPU time", struck("it compiles", kill(signal.SIGXCPU), "signal 24")),
 ]
-FAST = {"killed when it compiles", "stopped when the model is read"}
+FAST = {"killed when the model is read", "stopped when the libraries load", "a segmentation fault when it compiles"}
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut after 1%": (cut(0.01), "damaged"), "cut after half": (cut(0.5), "its tensors end at byte 98,362,432"),
     "without its last byte": (cut(1), "damaged"), "of a billion tensors": (patched(8, "<Q", 10**9), "damaged"),
@@ -540,6 +560,8 @@ CASES = [
     Case("a home that cannot be written", without_a_home, fast=False),
     Case("chat, the worker killed", at_the_command("it compiles", signal.SIGKILL, KILLED), fast=False),
     Case("chat, the worker stopped", at_the_command("the model is read", signal.SIGSTOP, STOPPED), fast=False),
+    Case("chat, Ctrl-C while the worker loads", interrupted("the model is read"), fast=False),
+    Case("chat, Ctrl-C while the worker stands still", interrupted("the libraries load", stopped=True), fast=False),
     Case("chat with a cut model", chat_with(cut(0.5), "damaged", "harmed.gguf"), fast=False),
     Case("chat with a model of other tensors", chat_with(*DAMAGE["whose tensors have other names"]), fast=False),
     Case("run with a cut model", run_with(cut(0.5), "damaged", "harmed.gguf"), fast=False),

@@ -206,6 +206,7 @@ class OpenVINOEngine:
                 raise EngineError("the engine was closed")
             if start is None:
                 start = self._start = asyncio.create_task(self._first())
+                start.add_done_callback(lambda task: task.cancelled() or task.exception())  # all who wait may have left
             await asyncio.wait([start])
             if not start.cancelled():
                 start.result()
