@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
+from clock import HANG
 from loopback import Answer, Loopback
 from usbrec import redaction
 from usbrec.engine import ChatMessage, Sampling
@@ -177,9 +178,10 @@ async def test_an_answer_that_is_none_is_asked_again_twice_only(server: Loopback
 
 
 async def test_a_call_has_one_deadline_whatever_its_retries(server: Loopback) -> None:
-    engine = engine_of(server, timeout_seconds=1)
+    engine = engine_of(server)
     await engine.chat(HELLO, sampling=GREEDY)
     server.default = Answer(slow=30)
+    hurry(engine, 1)
     with pytest.raises(EngineTimeout, match="no whole answer within 1 s"):
         await engine.chat(HELLO, sampling=GREEDY)
     assert len(server.requests) == 2
@@ -192,15 +194,23 @@ async def test_a_server_that_never_answers_ends_all_calls_at_the_first_deadline(
 
 
 async def test_a_server_that_stops_answering_ends_all_calls_at_the_third(server: Loopback) -> None:
-    engine = engine_of(server, timeout_seconds=0.5)
+    engine = engine_of(server)
     await engine.chat(HELLO, sampling=GREEDY)
     server.default = Answer(slow=30)
+    hurry(engine, 0.2)
     faults = [await fault_of(engine) for _ in range(3)]
     assert [type(fault) for fault in faults] == [EngineTimeout, EngineTimeout, EngineUnavailable] and "it hangs" in faults[2].what
     server.default = Answer()
+    hurry(engine, HANG)
     await engine.chat(HELLO, sampling=GREEDY)
     server.default = Answer(slow=30)
+    hurry(engine, 0.2)
     assert type(await fault_of(engine)) is EngineTimeout
+
+
+def hurry(engine: OpenAIEngine, seconds: float) -> None:
+    """From now on its deadline is so short that nothing but a fault may come of it."""
+    engine._endpoint.settings = engine.settings.model_copy(update={"timeout_seconds": seconds})
 
 
 async def fault_of(engine: OpenAIEngine) -> EngineError:

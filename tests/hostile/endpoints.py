@@ -233,7 +233,7 @@ def patience(folder: Path) -> Iterator[str]:
     """A server that stops answering in the middle ends the command after three calls, not after all."""
     with Loopback(default=Answer(slow=600)) as running:
         running.script(GOOD)
-        ended = play(folder, url=running.url, limit=2, rows=40)
+        ended = play(folder, url=running.url, limit=6, rows=40)
         yield from refused(ended, "it hangs", running.url, code=1)
         if len(running.requests) > 4:
             yield f"hang: it waited for {len(running.requests)} calls"
@@ -391,7 +391,7 @@ CASES: list[Case] = [
     a_row("always 500", Answer(status=500, message="out of memory"), "HTTP 500: out of memory"),
     a_row("always 429", Answer(status=429, message="slow down"), "HTTP 429: slow down"),
     a_row("always cut", Answer(cut=True), "the connection was cut"),
-    a_row("never answered", Answer(slow=600), "no whole answer within 4 s", limit=4),
+    a_row("never answered", Answer(slow=600), "no whole answer within 8 s", limit=8),
     a_row("10 MB", Answer(text=LARGE), "longer than"),
     a_row("a megabyte of control characters", Answer(body="\x01" * 1_500_000), "longer than"),
     a_row("content: null", Answer(text=None), "has no text"),

@@ -158,7 +158,7 @@ class Endpoint:
     async def _call(self) -> AsyncIterator[float]:
         """A slot, and the deadline of what is asked in it, by the event loop's clock."""
         async with self._slots:
-            loop = asyncio.get_running_loop()
+            loop, _ = asyncio.get_running_loop(), self._open()  # what it takes to begin is not the endpoint's time
             with self.stats.call(), self._watched(loop, deadline := loop.time() + self.settings.timeout_seconds):
                 yield deadline
 
