@@ -143,3 +143,42 @@ async def test_several_faults_at_once_are_one_fault_with_its_cause(tmp_path: Pat
 
     with pytest.raises(ValueError, match="a mistake of ours"):
         await run(tmp_path / "r.jsonl", broken)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        (b'"square":4,', b'"square":5,', [2]),
+        (b'"square":4,', b'"square"\0\0,', [2]),
+        (b'{"key":"2"', b"not even JSON", [2]),
+        (b'{"key":"2"', b'{"key":"3","square":7,"error":""}\n{"key":"2"', []),  # a row of another run: the true one stands beside it
+        (b'"square":4,"error":""}\n', b"", [2]),  # runs into the next line
+    ],
+)
+async def test_lines_that_are_not_as_they_were_written_are_done_again(
+    old: bytes, new: bytes, again: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, path = tmp_path / "whole.jsonl", tmp_path / "r.jsonl"
+    await run(whole, square)
+    await run(path, square)
+    damaged = path.read_bytes().replace(old, new)
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    asked: list[int] = []
+
+    async def work(n: int) -> Row:
+        asked.append(n)
+        return await square(n)
+
+    await run(path, work)
+    assert path.read_bytes() == whole.read_bytes() and set(again) <= set(asked) and len(asked) <= 2
+    assert "1 lines of" in capsys.readouterr().err
+
+
+async def test_rows_without_digests_are_of_an_earlier_version_and_believed_and_get_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"key":"1","square":99}\n')
+    rows = await run(path, square, range(3))
+    assert [row.square for row in rows] == [0, 99, 4]
+    path.write_bytes(path.read_bytes().replace(b"99", b"98"))
+    assert [row.square for row in await run(path, square, range(3))] == [0, 1, 4]

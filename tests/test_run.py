@@ -88,16 +88,16 @@ def results(out: Path) -> dict[str, Any]:
     for path in sorted(out.glob("**/*.jsonl")):
         name = str(path.relative_to(out))
         if name.startswith(("prepare", "prefer", "evaluate")):
-            found[name] = [_timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+            found[name] = [timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     for name in ("sft/adapter/adapter_model.safetensors", "simpo/adapter/adapter_model.safetensors", "export/rl/model.gguf"):
         found[name] = (out / name).read_bytes()
     return found
 
 
-def _timeless(row: Any) -> Any:
+def timeless(row: Any) -> Any:
     if isinstance(row, dict):
-        return {key: _timeless(value) for key, value in row.items() if key != "seconds"}
-    return [_timeless(value) for value in row] if isinstance(row, list) else row
+        return {key: timeless(value) for key, value in row.items() if key != "seconds"}
+    return [timeless(value) for value in row] if isinstance(row, list) else row
 
 
 def difference(a: Any, b: Any) -> str:

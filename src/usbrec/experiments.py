@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,9 @@ class Plan:
             say(f"\n{self.file.name}: {name}")
             with pipeline.opened(folder, say) as run:
                 await Loop(run=run, recipe=recipe, data_dir=data_dir).through("evaluate")
-            shutil.rmtree(folder / "earlier", ignore_errors=True)
+            for aside in (folder / "earlier").glob("*-*"):  # of other settings: large, and each variant has its own folder
+                if not re.search("-(damaged|unknown)(-[0-9]+)?$", aside.name):
+                    shutil.rmtree(aside, ignore_errors=True)
             measured[name] = new_outcomes(folder)
         first = next(iter(self.recipes.values()))
         return tables.compare_variants(

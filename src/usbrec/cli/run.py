@@ -114,4 +114,6 @@ def report(
         built = reports.build(folder)
         reports.write(folder, built, include_dialogues=dialogues)
         opened.rewritten("report")
+        for note in (*reports.missing(folder, list(built.arms)), *reports.incomplete(folder)):
+            say(f"warning: {note}")
     print_report(folder, json_)

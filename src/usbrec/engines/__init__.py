@@ -12,6 +12,7 @@ from usbrec.engines.openai import OpenAIEngine, OpenAISettings
 from usbrec.engines.openvino import OpenVINOEngine, OpenVINOSettings
 from usbrec.engines.scripted import ScriptedEngine, ScriptedSettings
 from usbrec.engines.transformers import TransformersEngine, TransformersSettings
+from usbrec.manifest import fingerprint
 from usbrec.settings import by
 
 __all__ = [
@@ -60,4 +61,4 @@ def _engine(config: EngineConfig) -> Engine:
         case TransformersSettings():
             return TransformersEngine(config)
         case ScriptedSettings():
-            return ScriptedEngine(config.replies)
+            return ScriptedEngine(config.replies, name=f"{config.model}-{fingerprint(config.replies)}")  # the ledger keeps them apart

@@ -74,7 +74,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
         paired=tuple(paired),
         verdicts=tuple(say.verdicts(paired, names, leading(list(arms)))),
         warnings=(
-            *_missing(run, list(found)),
+            *missing(run, list(found)),
             *incomplete(run),
             *(leaks.faults if leaks else ()),
             *say.warnings(arms, names, outcomes),
@@ -218,7 +218,7 @@ def incomplete(run: Path) -> list[str]:
     ]
 
 
-def _missing(run: Path, arms: Sequence[str]) -> list[str]:
+def missing(run: Path, arms: Sequence[str]) -> list[str]:
     """The arms that were asked for and are not there, in a sentence; a system is measured without them."""
     wanted = _evaluation(_document(run / "recipe.json")).get("arms")
     missing = [str(arm) for arm in wanted if arm not in arms] if isinstance(wanted, list) else []

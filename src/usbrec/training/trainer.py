@@ -18,8 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from usbrec import interrupts, jsonl, models
-from usbrec.errors import TrainingError
+from usbrec.errors import DamageError, DataError, TrainingError, first_line
 from usbrec.progress import progress
 from usbrec.training import batches, checkpoints, memory
 from usbrec.training.collapse import Health
@@ -112,9 +114,16 @@ def train(
 def finished(out: Path) -> TrainResult | None:
     """The result of a finished run in this folder."""
     path = out / "result.json"
-    if not path.exists() or not (out / "adapter").is_dir():
+    if not (out / "adapter").is_dir():
         return None
-    return TrainResult.model_validate_json(path.read_text(encoding="utf-8")).model_copy(update={"adapter": out / "adapter"})
+    try:
+        return TrainResult.model_validate(jsonl.document(path)).model_copy(update={"adapter": out / "adapter"}) if path.exists() else None
+    except (DataError, ValidationError) as fault:
+        raise _damaged(path, fault) from None
+
+
+def _damaged(path: Path, fault: Exception) -> DamageError:
+    return DamageError(first_line(fault), where=str(path), fix=f"remove {path.parent}, and train again")
 
 
 def _identity(
@@ -148,9 +157,18 @@ def _identity(
 
 
 def _claim(out: Path, identity: dict[str, str]) -> None:
-    """Makes sure that whatever `out` holds belongs to this very run."""
+    """Makes sure that whatever `out` holds belongs to this very run.
+
+    Raises:
+        DamageError: nobody can tell.
+        TrainingError: it is another's.
+    """
     path = out / "identity.json"
-    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8"))) != identity:
+    try:
+        known = jsonl.document(path) if path.exists() else identity
+    except DataError as fault:
+        raise _damaged(path, fault) from None
+    if known != identity:
         changed = [key for key in identity if known.get(key) != identity[key]]
         what = f"this folder holds another training run (different: {', '.join(changed)})"
         raise TrainingError(what, where=str(out), fix="remove it, or choose another folder")
@@ -202,7 +220,7 @@ class _Session:
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.add_callback(watch)
         step = checkpoints.step_of(resumed) if resumed else 0
-        watch.trim_log(step)
+        watch.restore(resumed)
         watch.keep = lambda step: self._save(model, checkpoints.kept(self.out, step))
         with progress("training, steps", self.steps, done=step, unit="step") as bar, interrupts.stepping():
             watch.bar = bar

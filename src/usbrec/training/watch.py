@@ -28,6 +28,8 @@ _KEPT = ("loss", "learning_rate", "grad_norm", "chosen_reward", "rejected_reward
 _BATCH = 16  # held-out rows measured at once
 _UNLOGGED = "unlogged.json"
 """In a checkpoint: what was seen since the last line of the log."""
+_SEALED = ("log.jsonl", "start.json")
+"""Copied into each checkpoint, under its seal."""
 
 
 class Watch(transformers.TrainerCallback):  # type: ignore[misc]
@@ -113,6 +115,8 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             folder = self.out / f"checkpoint-{state.global_step}"
             jsonl.write_json(folder / _UNLOGGED, carried)
+            for path in filter(Path.exists, (self.out / name for name in _SEALED)):
+                shutil.copy(path, folder)
             checkpoints.seal(folder)
 
     # ---- the collapse check ------------------------------------------------------------------------------------------------------------
@@ -211,9 +215,12 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
     def _rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
         jsonl.write_text(self.out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def trim_log(self, step: int) -> None:
-        """Drops lines of steps that will be done again."""
-        self._rewrite([row for row in self._lines() if step and row["step"] <= step])
+    def restore(self, checkpoint: Path | None) -> None:
+        """Makes log and start what they were at a checkpoint, whatever was written or damaged since; without one the log begins anew."""
+        if checkpoint is None:
+            self._rewrite([])
+        for path in filter(Path.exists, (checkpoint / name for name in _SEALED) if checkpoint else ()):
+            shutil.copy(path, self.out)
 
     def first_and_last_loss(self) -> tuple[float, float]:
         """Of log.jsonl."""
