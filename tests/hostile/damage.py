@@ -472,9 +472,7 @@ TRAINED = [
     ),
     trained_case("the training's log edited", "simpo/log.jsonl", doubled, "simpo: log.jsonl was changed", kept="export/rl"),
     half_trained_case("half trained, a checkpoint flipped", "checkpoint-2/adapter_model.safetensors", flipped(0.01)),
-    half_trained_case("half trained, the start emptied", "start.json", emptied),
     half_trained_case("half trained, the identity no JSON", "identity.json", text("{")),
-    half_trained_case("half trained, zeros in the log", "log.jsonl", nulled),
 ]
 
 CASES = [*FINISHED, *RECORDS, *SELVES, *HALVES, *TRAINED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tiny_models import LORA, pair_rows, sft_config, sft_rows, simpo_config
 
 from clock import HANG
 from usbrec import interrupts
+from usbrec.errors import DamageError
 from usbrec.training import LoraSettings, train
 from usbrec.training.checkpoints import is_whole, latest, seal
 
@@ -58,6 +60,16 @@ def run_and_die(objective: str, model: Path, out: Path, path: str, number: int) 
     interrupts.guarded(lambda: run(objective, model, out))
 
 
+def dead(objective: str, model: Path, out: Path, path: str, number: int) -> subprocess.CompletedProcess[str]:
+    """As `run_and_die`, in a process of its own."""
+    code = f"from test_resume import *; run_and_die({objective!r}, Path({str(model)!r}), Path({str(out)!r}), {path!r}, {int(number)})"
+    places = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
+    died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
+    assert died.returncode == (-number if number == signal.SIGKILL else 128 + number), died.stderr
+    return died
+
+
 def logged(out: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
@@ -76,12 +88,7 @@ def logged(out: Path) -> list[dict[str, float]]:
 def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, objective, path, number):
     """In the middle of writing a checkpoint, right after one was finished, or in a collapse check."""
     whole = undisturbed[objective]
-    given = f"{objective!r}, Path({str(tiny)!r}), Path({str(tmp_path / 'killed')!r}), {path!r}, {int(number)}"
-    code = f"from test_resume import *; run_and_die({given})"
-    places = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
-    died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
-    assert died.returncode == (-number if number == signal.SIGKILL else 128 + number), died.stderr
+    died = dead(objective, tiny, tmp_path / "killed", path, number)
     if number != signal.SIGKILL:
         assert died.stderr.splitlines()[-1].startswith("interrupted at step "), died.stderr
     assert not (tmp_path / "killed" / "adapter").exists()
@@ -94,6 +101,37 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
     assert logged(tmp_path / "killed") == logged(whole.adapter.parent)
     own = {"adapter", "resumed_at", "tokens_per_second"}
     assert resumed.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+@pytest.fixture(scope="module")
+def killed(tiny, tmp_path_factory):
+    """A training that was killed after its second checkpoint."""
+    out = tmp_path_factory.mktemp("killed") / "nll"
+    dead("nll", tiny, out, "checkpoint-6/sealed.json", signal.SIGKILL)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("start.json", b""), ("log.jsonl", bytes(300)), ("checkpoint-6/adapter_model.safetensors", b"{"), ("checkpoint-6/log.jsonl", None)],
+)
+def test_killed_and_damaged_it_equals_undisturbed(tiny, undisturbed, killed, tmp_path, name, content):
+    """What is needed to go on is under the seal of each checkpoint."""
+    out = shutil.copytree(killed, tmp_path / "nll")
+    (out / name).unlink() if content is None else (out / name).write_bytes(content)
+    whole, resumed = undisturbed["nll"], run("nll", tiny, out)
+    a, b = ((result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed))
+    assert a == b and (resumed.start, resumed.end) == (whole.start, whole.end)
+    assert logged(out) == logged(whole.adapter.parent)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", bytes(300)])
+def test_a_training_whose_identity_is_damaged_is_not_gone_on_with(tiny, killed, tmp_path, content):
+    """As a stage it is begun anew (`pipeline`)."""
+    out = shutil.copytree(killed, tmp_path / "nll")
+    (out / "identity.json").write_bytes(content)
+    with pytest.raises(DamageError, match="identity"):
+        run("nll", tiny, out)
 
 
 def test_an_adapter_is_described_in_one_order(undisturbed):

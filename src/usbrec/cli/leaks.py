@@ -37,7 +37,7 @@ def leaks(
     from usbrec import manifest
     from usbrec.assemble import World
 
-    if (source / "recipe.json").exists():
+    if (source / "recipe.json").exists() or (source / manifest.MANIFEST).exists():
         manifest.verify(source, "prepare")
         world = World.of(source / "prepare")
         audit = _audit_run(source, world)
