@@ -58,6 +58,13 @@ def recipes_page() -> str:
 
     lines = ["# Recipes", "", "Every key of a recipe. Written by `docs/generate.py` from the settings' docstrings; do not edit.", ""]
     lines += ["`${NAME}` and `${NAME:-default}` stand for environment variables; `--set section.key=value` overrides a key.", ""]
+    lines += [
+        "A setting that has no effect is an error that says when it would have one: a key of another kind, or one that depends on another "
+        "key's value (then its default may stay). So is a key that stands twice, and an infinite number. All faults are told at once, with "
+        "what was probably meant. What is certain to fail later (a model, a key or an extra that is not there, a model that cannot be "
+        "trained) ends a run before its first stage.",
+        "",
+    ]
     _section("recipe", {"": Recipe}, lines, {})
     return "\n".join(lines).rstrip() + "\n"
 

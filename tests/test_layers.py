@@ -24,7 +24,7 @@ LAYERS = (
     ("preferences", "search", "training", "evaluation"),
     ("recipe", "pipeline"),
     ("relevance",),
-    ("config",),
+    ("config", "readiness"),
     ("assemble",),
     ("systems", "rows"),
     ("stages",),

@@ -40,7 +40,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, used: Collection[str] = (
         fix = f"did you mean {path.parent / near[0]}?" if near else "give the path of a recipe, recipes/demo.yaml for one"
         raise ConfigError("there is no such recipe", where=str(path), fix=fix) from None
     except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"cannot be read ({fault})", where=str(path)) from None
+        raise ConfigError(f"cannot be read ({fault})", where=str(path), fix="give a YAML file in UTF-8") from None
     return parse(text, where=str(path), overrides=overrides, used=used)
 
 

@@ -42,16 +42,16 @@ class PreferenceSettings(Settings):
 
     rows: int | None = Field(default=None, ge=1)
     """Training dialogues to draw candidates for; null for all."""
-    k: int = Field(default=8, ge=2)
+    k: int = Field(default=8, ge=2, le=1000)
     """Candidates a dialogue; the paper uses 2."""
-    temperature: float = Field(default=0.5, gt=0)
+    temperature: float = Field(default=0.5, gt=0, le=10)
     """Of the candidates."""
-    turns: int = Field(default=0, ge=0)
+    turns: int = Field(default=0, ge=0, le=100)
     """Turns of look-ahead played after a candidate."""
     scored: Literal["every", "last"] = "every"
     """Whose score a candidate gets that was played forward: `every`, the mean over its own and the later replies; `last`, that of the last
     reply alone (the paper's: the dialogue is judged at its end)."""
-    played: int = Field(default=0, ge=0)
+    played: int = Field(default=0, ge=0, le=100)
     """Before candidates are drawn, the dialogue is played on for 0 to so many turns (drawn per row) by the policy and the simulated
     seeker, so that the policy also learns what to say after an offer was declined; 0 is the paper's setting."""
     hinted: float = Field(default=0.0, ge=0, le=1)

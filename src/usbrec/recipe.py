@@ -41,7 +41,7 @@ class ImitationSettings(Settings):
 class Recipe(Settings):
     """A whole run."""
 
-    name: str
+    name: str = Field(pattern=r"^[^\x00-\x1f]{1,100}$")
     """Names the run folder: `runs/<name>` unless `--out` says otherwise."""
     about: str = ""
     """A sentence for readers."""

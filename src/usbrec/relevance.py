@@ -13,7 +13,7 @@ from typing import Any
 from usbrec.faults import Fault, Path
 from usbrec.recipe import Recipe
 from usbrec.search import DrawnSearch, JudgedSearch
-from usbrec.settings import Settings
+from usbrec.settings import Settings, tag_of
 from usbrec.training.settings import TrainingSettings
 
 When = Callable[[Recipe, Any], bool]
@@ -169,7 +169,10 @@ def _places(holder: Any, keys: list[str], path: Path = ()) -> Iterator[tuple[Pat
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value.model_dump(mode="json") if isinstance(value, Settings) else value, default=str)
+    if isinstance(value, Settings):
+        key, kind = tag_of(type(value))
+        value = {**({key: kind} if key else {}), **value.model_dump(mode="json", exclude_unset=True)}
+    return json.dumps(value, default=str)
 
 
 def _doubled(recipe: Recipe) -> Iterator[tuple[Path, int]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts
+from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts, readiness
 from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
@@ -32,6 +32,7 @@ from usbrec.types import Dialogue, Example, Outcome, PreferencePair
 StageName = Literal["prepare", "sft", "prefer", "simpo", "export", "evaluate", "report"]
 STAGES: tuple[StageName, ...] = ("prepare", "sft", "prefer", "simpo", "export", "evaluate", "report")
 Which = Literal["sft", "rl"]
+_MODELS: tuple[Which, ...] = ("sft", "rl")
 HELD_OUT_ROWS = 64
 """Validation rows for the collapse check of a training run."""
 
@@ -53,14 +54,21 @@ class Loop:
         """Runs every stage up to and including `last`, as far as it is not finished already."""
         wanted = STAGES[: STAGES.index(last) + 1]
         marks: dict[str, str] = {}
+        trained: list[Which] = [which for which in _MODELS if last != "prepare" and self._trains(which)]
+        if last in ("sft", "simpo", "export") and ("rl" if last == "simpo" else "sft") not in trained:
+            fix = "add the model's arm to evaluate.arms, and name no engine that serves it"
+            raise ConfigError("there is nothing to train", where=f"usbrec {last}", fix=fix)
+        prefer, evaluated = last == "prefer" or ("prefer" in wanted and "rl" in trained), "evaluate" in wanted
+        arms = self.recipe.evaluate.arms if evaluated and not self.system else ()
+        readiness.check(self.recipe, trained=trained, prefer=prefer, arms=arms, judged=evaluated)
         jsonl.write_json(self.run.folder / "recipe.json", self.run.recipe)  # what was last asked for; each stage keeps what made it
-        if self._trains("sft") and last != "prepare":
-            models.resolve(self.recipe.base_model)  # a model that is not there is said now, not after the first stage
         marks["prepare"] = await self.prepare()
+        rows = self.run.manifest["stages"]["prepare"]["rows"]
+        readiness.check_rows(self.recipe, rows, trained=trained, evaluated=evaluated and not self.system)
         if self._trains("sft") and last != "prepare":
             marks["sft"] = await self.sft(marks)
             marks["export/sft"] = await self.export("sft", marks["sft"])
-        if "prefer" in wanted and (last == "prefer" or self._trains("rl")):
+        if prefer:
             marks["prefer"] = await self.prefer(marks)
         if "simpo" in wanted and self._trains("rl"):
             marks["simpo"] = await self.simpo(marks)
@@ -156,12 +164,8 @@ class Loop:
 
         recipe = self.recipe
         files = models.resolve(recipe.base_model)
-        if files.gguf is None:
-            raise ConfigError(
-                f"the base model {files.name} is no GGUF file, so its trained model cannot be merged for the embedded engine",
-                fix="serve the adapter with vLLM and name it under engines.sft and engines.rl, or use a GGUF base model",
-            )
         base = files.gguf
+        assert base is not None  # `readiness` has looked
 
         async def work(folder: Path) -> dict[str, Any]:
             with interrupts.blocking():

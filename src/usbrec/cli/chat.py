@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from usbrec.cli.options import given
 from usbrec.cli.run import say
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def chat(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     arm: Annotated[str, typer.Option(help="base, sft or rl, each plain or with +ses; or a floor such as collaborative.")] = "rl+ses",
     show_search: Annotated[bool, typer.Option("--show-search", help="Print the profile and the candidates behind each reply.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the search's samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn: the search's samples, redrawn replies.")] = 0,
 ) -> None:
     """Talk with an arm of a run; /help lists what else can be typed, Ctrl-D ends it.  Lines may also be piped in.
 
@@ -47,14 +49,16 @@ def chat(
     from usbrec import interrupts
 
     interrupts.say_instead("nothing was said yet")
-    if interrupts.run(_talk(folder, arm, show_search, seed)) and not _is_terminal(sys.stdin):
+    if interrupts.run(_talk(folder, arm, show_search, seed, given(context, "seed"))) and not _is_terminal(sys.stdin):
         raise typer.Exit(1)
 
 
-async def _talk(folder: Path, arm: str, show_search: bool, seed: int) -> int:
+async def _talk(folder: Path, arm: str, show_search: bool, seed: int, seeded: Sequence[str] = ()) -> int:
     """The number of lines without an answer."""
     from usbrec import config
     from usbrec.assemble import Engines
+    from usbrec.errors import ConfigError
+    from usbrec.roles.llm import LLMRecommender
     from usbrec.search import Search
     from usbrec.search.speculate import Speculation
     from usbrec.stages import recommender_of
@@ -63,6 +67,10 @@ async def _talk(folder: Path, arm: str, show_search: bool, seed: int) -> int:
     recipe = config.stored(folder, f"export/{arm.removesuffix('+ses')}", f"evaluate/{arm}")  # what made its model
     async with Engines() as engines:
         recommender: Recommender = recommender_of(folder, recipe, arm, engines)
+        if show_search and not isinstance(recommender, Search):
+            raise ConfigError("matters only of an arm that searches", where="--show-search", fix=f"leave it out, or take --arm {arm}+ses")
+        if seeded and not isinstance(recommender, Search | LLMRecommender):
+            raise ConfigError("matters only of an arm with a model", where="--seed", fix="leave it out")
         ahead = Speculation(recommender) if isinstance(recommender, Search) and recommender.settings.speculate.guesses else None
         talk = Talk(folder, arm, recommender, ahead, Dialogue(), seed=seed, show_search=show_search)
         try:

@@ -142,10 +142,11 @@ def check(
 
 @app.command()
 def show(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     key: Annotated[str, typer.Option(help="One row, by its key.")] = "",
-    count: Annotated[int, typer.Option("-n", help="So many rows from the top.")] = 3,
+    count: Annotated[int, typer.Option("-n", min=1, help="So many rows from the top.")] = 3,
 ) -> None:
     """Print dialogues with their targets; targets named in a text are highlighted."""
     from usbrec.cli.screen import Screen
@@ -153,6 +154,8 @@ def show(
     from usbrec.errors import DataError
     from usbrec.linking import Linker
 
+    if key:
+        idle(context, "without --key", "count")
     prepared = load(folder)
     if split not in prepared.splits:
         raise DataError(f"there is no split '{split}'", where=str(folder), fix="known: train, valid, test")

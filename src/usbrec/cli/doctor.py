@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from usbrec.cli.options import idle
+
 _MARKS = {"ok": "ok     ", "missing": "missing", "broken": "BROKEN "}
 
 
 def doctor(
+    context: typer.Context,
     base_url: Annotated[str | None, typer.Option(help="Also ask this OpenAI-compatible endpoint for its models.")] = None,
     api_key_env: Annotated[str, typer.Option(help="Environment variable with the endpoint's key.")] = "OPENAI_API_KEY",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -21,6 +24,8 @@ def doctor(
     from usbrec import doctor as checks
     from usbrec import interrupts
 
+    if base_url is None:
+        idle(context, "with --base-url", "api_key_env")
     found = interrupts.run(checks.examine(base_url=base_url, api_key_env=api_key_env))
     well = checks.core_works(found)
     if as_json:

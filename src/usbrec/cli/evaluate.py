@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
-from usbrec.cli.options import path
+from usbrec.cli.options import finite, idle, path
 from usbrec.cli.run import DataDir, Json, RecipePath, Set, go, print_report, say
+
+NOT_ASKED = ("evaluate.arms", "evaluate.rankings", "engines.sft", "engines.rl", "imitation", "sft", "prefer", "simpo", "export", "search")
+"""Keys of a recipe that say nothing about a system under test."""
 
 
 def evaluate(
+    context: typer.Context,
     recipe: RecipePath,
     system: Annotated[
         str | None,
@@ -28,7 +32,9 @@ def evaluate(
     no_prompt: Annotated[
         bool, typer.Option("--no-prompt", help="Of an endpoint: send the bare dialogue, without the recipe's recommender prompt.")
     ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds for one reply of the system; then the row fails.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.001, callback=finite, help="Seconds for one reply of the system; then the row fails.")
+    ] = 60.0,
     concurrency: Annotated[
         int | None,
         typer.Option("--concurrency", min=1, help="Replies at once; default 1 of a plain function, else engines.policy.concurrency."),
@@ -55,11 +61,18 @@ def evaluate(
     from usbrec.systems import SystemOptions, connect
 
     if system is None:
-        if model or no_prompt or label or concurrency:
-            raise ConfigError("--model, --no-prompt, --label and --concurrency belong to --system", fix="add --system, or leave them out")
+        theirs = ("model", "api_key_env", "no_prompt", "timeout", "concurrency", "label")
+        idle(context, "with a system: such options belong to --system", *theirs)
         folder = go(recipe, "evaluate", out, data_dir, set_)
         typer.echo(json.dumps({"run": str(folder)}) if json_ else str(folder))
         return
+    if not system.startswith(("http://", "https://")):
+        idle(context, "of an endpoint: --system http://host:port/v1", "model", "api_key_env", "no_prompt")
+    if system.endswith(".jsonl"):
+        idle(context, "of a system that is asked: a record holds what was said", "timeout", "concurrency")
+    for override in set_ or []:
+        if any(f"{override.partition('=')[0]}.".startswith(f"{key}.") for key in NOT_ASKED):
+            raise ConfigError("matters only without --system", where=f"--set {override}", fix="leave it out")
     loaded = config.load(recipe, set_ or [])
     options = SystemOptions(
         label=label, model=model, api_key_env=api_key_env, prompt=not no_prompt, timeout=timeout, concurrency=concurrency

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,10 @@ def experiment(
 
     plan = experiments.Plan.of(file, set_ or [])
     if check:
+        if json_:
+            told = {name: recipe.model_dump(mode="json") for name, recipe in plan.recipes.items()}
+            typer.echo(json.dumps({"name": plan.file.name, "variants": told}, indent=2))
+            return
         typer.echo(f"{file}: a valid experiment, '{plan.file.name}': {'; '.join(plan.recipes)}")
         return
     folder = outputs.experiment_folder(out, plan.file.name, data_dir, start)

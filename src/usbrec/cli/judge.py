@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from usbrec.cli.options import path
+from usbrec.cli.options import finite, path
 from usbrec.cli.run import DataDir, Json, RecipePath, Set, say
 
 app = typer.Typer(help="Judges: hold them against replies of known worth, and against people.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def calibrate(
         int, typer.Option(min=0, help="So many of the rows are asked about twice, in another order and in other words.")
     ] = 100,
     labels: Annotated[Path | None, typer.Option(help="Grades by people: a file that `usbrec judge sheet` wrote, filled in.")] = None,
-    least_auc: Annotated[float, typer.Option(min=0.5, max=1, help="A judge below it against any floor is not fit.")] = 0.8,
+    least_auc: Annotated[float, typer.Option(min=0.5, max=1, callback=finite, help="A judge below it against any floor is not fit.")] = 0.8,
     out: Annotated[
         Path | None, typer.Option("--out", parser=path, help="The run folder; default runs/calibrate-NAME, NAME from the recipe.")
     ] = None,
@@ -50,7 +50,7 @@ def calibrate(
     from usbrec import calibrate as work
     from usbrec import config, interrupts, outputs, pipeline
 
-    loaded = config.load(recipe, set_ or [])
+    loaded = config.load(recipe, set_ or [], used=("engines.judge",))
     if publish:
         outputs.apart(publish, data_dir)
     folder = outputs.run_folder(out, f"calibrate-{loaded.name}", data_dir)
@@ -120,7 +120,7 @@ def sheet(
 
     if out.exists():
         raise StorageError("is there already, and may hold grades", where=str(out), fix="name another file")
-    loaded = config.load(recipe, set_ or [])
+    loaded = config.load(recipe, set_ or [], used=("engines.judge",))
     with pipeline.opened(outputs.run_folder(None, f"calibrate-{loaded.name}", data_dir), say) as run:
         interrupts.run(Loop(run=run, recipe=loaded, data_dir=data_dir).prepare())
         world = World.of(run.folder / "prepare")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usbrec.cli.options import path
+from usbrec.cli.options import idle, path
 
 if TYPE_CHECKING:
     from usbrec.assemble import World
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def leaks(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A recipe, a prepared folder, or a run folder.")],
     from_dir: Annotated[
         Path | None, typer.Option("--from-dir", parser=path, help="Of a recipe: the data set's files; default: USBREC_DATA.")
@@ -37,6 +38,10 @@ def leaks(
     from usbrec import manifest
     from usbrec.assemble import World
 
+    if source.is_dir():
+        idle(context, "of a recipe", "from_dir", "set_")
+    if json_:
+        idle(context, "without --json", "show")
     if (source / "recipe.json").exists() or (source / manifest.MANIFEST).exists():
         manifest.verify(source, "prepare")
         world = World.of(source / "prepare")

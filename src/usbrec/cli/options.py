@@ -1,7 +1,8 @@
-"""Options as they are given: those that matter only together with others are an error where they have no effect; an empty path is one."""
+"""What all commands ask of their options: one without effect where it is given is an error, so are an empty path and an infinity."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ def idle(context: typer.Context, when: str, *names: str) -> None:
     if found := given(context, *names):
         verb = "matters" if len(found) == 1 else "matter"
         raise ConfigError(f"{verb} only {when}", where=" and ".join(found), fix="leave it out" if len(found) == 1 else "leave them out")
+
+
+def finite(value: float) -> float:
+    """Refuses what is no number (typer lets `inf` and `nan` through)."""
+    if not math.isfinite(value):
+        raise typer.BadParameter("it has to be a finite number")
+    return value
 
 
 def _source(context: typer.Context, name: str) -> str | Any:

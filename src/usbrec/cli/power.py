@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from usbrec.cli.compare import load
+from usbrec.cli.options import finite
 from usbrec.cli.run import Json, say
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ def power(
         str, typer.Option("--metric", metavar="METRIC[:JUDGE]", help="E.g. ieval:catalogue or recall@1; default judge: the run's first.")
     ] = "ieval",
     difference: Annotated[
-        float, typer.Option("--difference", min=0.0001, help="Say how many rows show this difference, in the metric's unit.")
+        float,
+        typer.Option("--difference", min=0.0001, callback=finite, help="Say how many rows show this difference, in the metric's unit."),
     ] = 0.05,
-    power: Annotated[float, typer.Option("--power", min=0.5, max=0.999, help="How often a true difference is to be found.")] = 0.8,
+    power: Annotated[
+        float, typer.Option("--power", min=0.5, max=0.999, callback=finite, help="How often a true difference is to be found.")
+    ] = 0.8,
     alpha: Annotated[
-        float, typer.Option("--alpha", min=1e-6, max=0.5, help="How often a question may find a difference where there is none.")
+        float,
+        typer.Option("--alpha", min=1e-6, max=0.5, callback=finite, help="How often a question may find a difference where there is none."),
     ] = 0.05,
     alone: Annotated[
         bool, typer.Option("--alone", help="Each pair as the only one of its question: alpha is not divided among them.")

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from usbrec.cli.options import path
+from usbrec.cli.options import idle, path
 from usbrec.cli.run import Json, print_report, say
 
 
 def rescore(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with finished evaluations; it is only read.")],
     judge: Annotated[
         str, typer.Option("--judge", metavar="KIND[:METHOD]", help="catalogue, llm or grounded; an LLM is asked by choose or vote.")
@@ -37,8 +38,10 @@ def rescore(
 
     settings = judge_of(judge)
     config.stored(folder, "evaluate")
-    if settings.kind == "catalogue" and (judge_model or judge_url):
-        raise ConfigError("the catalogue judge has no model", where="--judge catalogue", fix="leave --judge-model and --judge-url out")
+    if settings.kind == "catalogue":
+        idle(context, "of a judge with a model: --judge llm or grounded", "judge_model", "judge_url", "api_key_env")
+    if not judge_url:
+        idle(context, "with --judge-url", "api_key_env")
     if judge_url and not judge_model:
         raise ConfigError("an endpoint needs the name of its model", where=f"--judge-url {judge_url}", fix="add --judge-model NAME")
     engine: EngineConfig | None = None

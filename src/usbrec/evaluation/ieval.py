@@ -32,9 +32,9 @@ ARMS: tuple[Arm, ...] = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses")
 class RankingSettings(Settings):
     """Rankings beside the replies: Recall@k, MRR and NDCG of the plain arms, of retrieval, of co-occurrence and of popularity."""
 
-    samples: int = Field(default=0, ge=0)
+    samples: int = Field(default=0, ge=0, le=1000)
     """An arm's ranking is made of so many sampled replies a turn; 0: nothing is ranked."""
-    temperature: float = Field(default=0.5, gt=0)
+    temperature: float = Field(default=0.5, gt=0, le=10)
     """Of those replies."""
     rows: int | None = Field(default=None, ge=1)
     """So many of the evaluated rows; null for all."""
@@ -51,7 +51,7 @@ class EvaluationSettings(Settings):
     """Evaluate so many rows of the split; null for all."""
     rows_seed: int = 1
     """Draws those rows: runs with different seeds answer the same ones, and can be pooled."""
-    turns: int = Field(default=2, ge=1)
+    turns: int = Field(default=2, ge=1, le=100)
     """Recommender turns of a conversation (the paper's t)."""
     seeker: SeekerSettings = AttributesSeekerSettings()
     """The simulated user, who knows the targets."""

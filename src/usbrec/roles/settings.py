@@ -13,24 +13,24 @@ from usbrec.settings import Settings, by
 class RecommenderSettings(Settings):
     """How every LLM arm speaks."""
 
-    noun: str = "film"
+    noun: str = Field(default="film", min_length=1)
     """What one item is called in prompts."""
-    nouns: str = "films"
+    nouns: str = Field(default="films", min_length=1)
     """The plural of `noun`."""
-    max_tokens: int = Field(default=48, ge=1)
+    max_tokens: int = Field(default=48, ge=1, le=100_000)
     """A reply is cut here."""
     history: int | None = Field(default=12, ge=1)
     """Only the latest so many messages are shown to the recommender, in training and at inference; null for all."""
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, le=10)
     """Of the plain reply; 0 is greedy."""
-    redraws: int = Field(default=0, ge=0)
+    redraws: int = Field(default=0, ge=0, le=1000)
     """A plain reply that repeats itself, or offers only what was named already, is drawn anew so many times at once, at a temperature of
     0.5 at least; the first that offers something new is said.  PODCS plays the bare policy, without this; 0 is the paper's setting."""
-    hints: int = Field(default=0, ge=0)
+    hints: int = Field(default=0, ge=0, le=1000)
     """So many items from the retriever stand in the prompt of every plain reply; 0 is the paper's setting."""
     hint_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the SFT rows whose prompt carries hints (the target among them), so that the model learns to use them."""
-    hint_count: int = Field(default=8, ge=2)
+    hint_count: int = Field(default=8, ge=2, le=1000)
     """Most hints in such an SFT row; how many is drawn from 1 to this."""
 
 
@@ -47,9 +47,9 @@ class LLMSeekerSettings(Settings):
     """`llm`: the paper's seeker, needs a capable model (`engines.seeker`)."""
 
     kind: Literal["llm"] = "llm"
-    max_tokens: int = Field(default=60, ge=1)
+    max_tokens: int = Field(default=60, ge=1, le=100_000)
     """Of a turn."""
-    temperature: float = Field(default=0.7, ge=0)
+    temperature: float = Field(default=0.7, ge=0, le=10)
     """Of a turn."""
 
 
@@ -80,7 +80,7 @@ class AskedJudgeSettings(Settings):
     kind: Literal["llm", "grounded"]
     method: Literal["choose", "vote"] = "choose"
     """How it is asked: the exact distribution over 0/1/2, or sampled votes."""
-    votes: int = Field(default=10, ge=1)
+    votes: int = Field(default=10, ge=1, le=1000)
     """Sampled votes of the method `vote` (Eq. 1); the paper uses 10."""
     least_mass: float = Field(default=0.5, ge=0, le=1)
     """`choose` gives no verdict where less of the model's probability is on the menu."""

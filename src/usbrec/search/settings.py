@@ -25,7 +25,7 @@ class BudgetSettings(Settings):
 class SpeculateSettings(Settings):
     """Searching ahead while a person reads and types (`usbrec chat`, a server); the stages of a run never do."""
 
-    guesses: int = Field(default=0, ge=0)
+    guesses: int = Field(default=0, ge=0, le=100)
     """So many of the seeker's likely answers are guessed by the internal seeker and searched ahead, one after the other; 0: off."""
     use: Literal["exact", "profile"] = "exact"
     """Which guess answers a message.  `exact`: one of the same words (case, punctuation and spacing aside) in which the same items, genres
@@ -74,11 +74,11 @@ class GreedySearch(PlainSearch):
 class DrawnSearch(PlainSearch):
     """A search among candidates."""
 
-    candidates: int = Field(default=8, ge=0)
+    candidates: int = Field(default=8, ge=0, le=1000)
     """First replies sampled, besides the greedy one."""
-    temperature: float = Field(default=0.5, ge=0)
+    temperature: float = Field(default=0.5, ge=0, le=10)
     """Of the candidates; the paper found 0.5 best."""
-    guided: int = Field(default=0, ge=0)
+    guided: int = Field(default=0, ge=0, le=1000)
     """Further candidates: so many of the retriever's best items are put before the model, one a prompt; 0 is the paper's setting."""
     from_turn: int = Field(default=0, ge=0)
     """Search only once the seeker has spoken so often; before that the greedy reply is said."""
@@ -127,7 +127,7 @@ class JudgedSearch(DrawnSearch):
     """Who scores a candidate against the profile."""
     method: Literal["choose", "vote"] = "choose"
     """Of an `llm` judge: exact scores, or votes."""
-    votes: int = Field(default=10, ge=1)
+    votes: int = Field(default=10, ge=1, le=1000)
     """Of an `llm` judge that votes; with `halving` they are spread over the rounds."""
 
     @property
@@ -148,7 +148,7 @@ class BestOfNSearch(JudgedSearch):
 class PlayedSearch(JudgedSearch):
     """A search that plays candidates on."""
 
-    depth: int = Field(default=1, ge=0)
+    depth: int = Field(default=1, ge=0, le=100)
     """Turns of look-ahead after the candidate; 0: none."""
     backup: Literal["mean", "max"] = "mean"
     """How values travel up the tree."""
@@ -172,7 +172,7 @@ class TreeSearch(PlayedSearch):
     """`tree`: `width` replies at each turn of the look-ahead."""
 
     strategy: Literal["tree"] = "tree"
-    width: int = Field(default=1, ge=1)
+    width: int = Field(default=1, ge=1, le=100)
     """Replies drawn at each turn of the look-ahead; above 4 hurts, by the paper."""
 
     @property

@@ -12,9 +12,9 @@ from usbrec.settings import Settings
 class TrainingSettings(Settings):
     """What both objectives share."""
 
-    learning_rate: float = Field(default=5e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, le=1000)
     """Passes over the rows; a fraction is allowed."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after so many optimiser steps, before `epochs` are done; null for no limit."""
@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
     """AdamW's."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are clipped to this norm."""
-    max_length: int = Field(default=512, ge=16)
+    max_length: int = Field(default=512, ge=16, le=1_000_000)
     """Tokens of prompt and reply together; what is longer loses its oldest turns."""
     max_reply: int = Field(default=128, ge=1)
     """Tokens of a reply; a longer one is cut, and then teaches no end of turn."""
@@ -42,7 +42,7 @@ class TrainingSettings(Settings):
     """Keep the adapter of every so-many-th step under `kept/`, for `usbrec judge checkpoints`; 0 keeps the last one only."""
     log_every: int = Field(default=5, ge=1)
     """Optimiser steps between lines of log.jsonl."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Of a new adapter's start, the row order and dropout."""
     check_every: int = Field(default=50, ge=0)
     """Optimiser steps between collapse checks on the held-out rows; 0 for none."""
@@ -63,7 +63,7 @@ class TrainingSettings(Settings):
 class LoraSettings(Settings):
     """The shape of a new adapter."""
 
-    lora_rank: int = Field(default=16, ge=1)
+    lora_rank: int = Field(default=16, ge=1, le=4096)
     """Rank of the adapter."""
     lora_alpha: float = Field(default=32.0, gt=0)
     """LoRA's scale is alpha / rank."""
@@ -82,7 +82,7 @@ class SimpoConfig(TrainingSettings):
 
     ELSEWHERE = dict.fromkeys(LoraSettings.model_fields, "matters only in sft: SimPO goes on with the SFT adapter, as that was made")
 
-    learning_rate: float = Field(default=4e-5, gt=0)
+    learning_rate: float = Field(default=4e-5, gt=0, le=1)
     """Peak learning rate of AdamW; about ten times that of full fine-tuning (3e-7 to 1e-6) suits LoRA."""
     beta: float = Field(default=2.5, gt=0)
     """Reward = beta x mean log-probability per token.  SimPO's authors recommend 2 to 10."""

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from usbrec.types import Frozen
 
@@ -55,8 +56,10 @@ def _merged(given: dict[str, Any], fixed: dict[str, Any], name: str, place: str 
         at = f"{place}.{key}" if place else key
         if isinstance(value, dict):
             inner = found.get(key) or {}
-            if not isinstance(inner, dict):
+            if isinstance(inner, BaseModel):
                 inner = inner.model_dump()
+            if not isinstance(inner, dict):
+                raise ValueError(f"the protocol {name} fixes a key of {at}, which has to be a section of keys and values")
             found[key] = _merged(inner, value, name, at)
         elif found.get(key, value) != value:
             raise ValueError(f"the protocol {name} fixes {at}: {value}; take '{at}' out, or choose no protocol")
