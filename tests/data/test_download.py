@@ -16,6 +16,12 @@ from usbrec.data import download
 from usbrec.errors import DataError
 
 BODY = bytes(range(256)) * 2000
+TOY = {
+    "opendialkg.csv": b"Messages,User Rating,Assistant Rating\n",
+    "opendialkg_entities.txt": b"Heat\n",
+    "opendialkg_relations.txt": b"starred_actors\n",
+    "opendialkg_triples.txt": b"Heat\tstarred_actors\tAl Pacino\n",
+}
 DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
@@ -50,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         part = body[start:]
@@ -136,9 +144,9 @@ def test_get_shows_the_licence_unpacks_and_records_the_digests(server: Server, t
 
 def test_a_recorded_digest_must_fit_later(server: Server, tmp_path: Path) -> None:
     for remote in download.HOMES["opendialkg"].files:
-        server.files[remote.name] = remote.name.encode()
+        server.files[remote.name] = TOY[remote.name]
     download.get("opendialkg", tmp_path, base_url=server.url)
-    server.files["opendialkg.csv"] = b"something else"
+    server.files["opendialkg.csv"] = TOY["opendialkg.csv"] + b"something else"
     (tmp_path / "opendialkg.csv").unlink()
     with pytest.raises(DataError, match="nothing was kept"):
         download.get("opendialkg", tmp_path, base_url=server.url)
