@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from usbrec import data
 from usbrec.data import CustomSettings
-from usbrec.errors import DataError
+from usbrec.data.checking import check_custom
+from usbrec.errors import ConfigError, DataError
 from usbrec.linking import Linker
 
 ITEMS = [
@@ -90,3 +92,105 @@ def test_other_scripts_emoji_and_odd_characters_go_through_whole(tmp_path: Path)
     linker = Linker(prepared.catalogue)
     assert linker.reveals(replies[0], ["jp"]) and not linker.reveals(said, ["jp", "ru"])
     assert "千と千尋" not in linker.mask(replies[0], ["jp"])
+
+
+GOOD = {"dialogue": [{"side": "seeker", "text": "hi"}], "targets": ["h"], "reply": "Heat (1995)"}
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"dialogue": [{"side": "see', "not a JSON object"),  # the last line, cut: of a foreign file it counts
+        (json.dumps({**GOOD, "response": "x"}), "unknown key 'response'; did you mean 'reply'?"),
+        (json.dumps({**GOOD, "target": ["h"]}), "unknown key 'target'; did you mean 'targets'?"),
+        (json.dumps({**GOOD, "dialogue": [{"role": "user", "content": "hi"}]}), "unknown key 'dialogue.0.role'"),
+        (json.dumps({**GOOD, "reply": "\ud83d"}), "lone surrogate"),
+        ('{"dialogue": ' + "[" * 100_000, "nested too deeply"),
+        (json.dumps({**GOOD, "dialogue_id": float("nan")}), "NaN is no value of JSON"),
+        (json.dumps(GOOD)[:-1] + ', "reply": ""}', "the key 'reply' is written twice"),
+        (json.dumps({**GOOD, "targets": [5]}), "field 'targets.0' is no text (given: 5)"),
+        (json.dumps({**GOOD, "dialogue": [{"side": "seeker", "text": "  "}]}), "field 'dialogue.0.text'"),
+        (json.dumps({**GOOD, "reply": "x" * 200_000}), "at most 100000 characters"),
+    ],
+)
+def test_a_row_of_another_form_is_an_error_with_its_line_from_import_and_check(tmp_path: Path, line: str, what: str) -> None:
+    folder = folder_with(tmp_path, train=[GOOD])
+    with (folder / "train.jsonl").open("a") as file:
+        file.write(line)
+    with pytest.raises(DataError) as fault:
+        data.prepare(CONFIG, folder, tmp_path / "out")
+    assert what in fault.value.what and fault.value.where == f"{folder / 'train.jsonl'}:2"
+    assert any(f"train.jsonl:2: {fault.value.what}" in told for told in check_custom(folder).faults)
+
+
+def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, train=[GOOD, {"dialogue": []} | {"a": 1}], test=[{"targets": ["h"]}], valid=[{**GOOD, "targets": ["?"]}])
+    with pytest.raises(DataError) as fault:
+        data.prepare(CONFIG, folder, tmp_path / "out")
+    assert all(place in str(fault.value) for place in ("train.jsonl:2", "valid.jsonl:1", "test.jsonl:1"))
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_any_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, ends: str, mark: bytes) -> None:
+    folder = folder_with(tmp_path, train=[GOOD, GOOD | {"dialogue_id": "d"}])
+    for path in (folder / "train.jsonl", folder / "catalogue.jsonl"):
+        path.write_bytes(mark + path.read_text().replace("\n", ends).encode())
+    assert data.prepare(CONFIG, folder, tmp_path / "out").card.rows["train"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(json.dumps(GOOD).encode("utf-16"), "UTF-16"), (gzip.compress(json.dumps(GOOD).encode()), "gzip"), (b"PK\x03\x04...", "zip archive")],
+)
+def test_what_is_no_text_is_one_error(tmp_path: Path, content: bytes, what: str) -> None:
+    folder = folder_with(tmp_path, train=[GOOD])
+    (folder / "train.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=what):
+        data.prepare(CONFIG, folder, tmp_path / "out")
+
+
+def test_rows_that_nobody_can_play_are_left_out_and_counted(tmp_path: Path) -> None:
+    offer = {"side": "recommender", "text": "Heat?"}
+    rows = [
+        GOOD | {"dialogue_id": "a"},
+        GOOD | {"dialogue_id": "b", "dialogue": []},
+        GOOD | {"dialogue_id": "c", "dialogue": [offer]},
+        GOOD | {"dialogue_id": "d", "dialogue": [*GOOD["dialogue"], offer]},  # type: ignore[misc]
+    ]
+    prepared = data.prepare(CONFIG, folder_with(tmp_path, train=rows), tmp_path / "out")
+    assert [row.dialogue_id for row in prepared.splits["train"]] == ["a"]
+    left = {"empty dialogue": ["b:0"], "the seeker says nothing": ["c:1"], "dialogue ends with the recommender": ["d:2"]}
+    assert prepared.card.skipped["train"] == left
+    with pytest.raises(DataError, match="not one row can be used"):
+        data.prepare(CONFIG, folder_with(tmp_path, train=rows[1:]), tmp_path / "again")
+
+
+def test_attributes_are_normalised_and_too_long_ones_refused(tmp_path: Path) -> None:
+    film = {"id": "h", "title": " Heat ", "year": 1995, "genres": ["Crime", "crime", " "], "stars": ["", "Al Pacino "]}
+    prepared = data.prepare(CONFIG, folder_with(tmp_path, catalogue=[film], train=[GOOD]), tmp_path / "out")
+    item = prepared.catalogue["h"]
+    assert (item.title, item.genres, item.stars) == ("Heat", ("crime",), ("Al Pacino",))
+    folder = folder_with(tmp_path, catalogue=[film, film | {"id": "x", "title": "a" * 10_000_000}], train=[GOOD])
+    with pytest.raises(DataError, match=r"'title'.*at most 1000 characters") as fault:
+        data.prepare(CONFIG, folder, tmp_path / "again")
+    assert fault.value.where.endswith("catalogue.jsonl:2") and len(str(fault.value)) < 500
+
+
+def test_low_linking_recall_is_measured_and_told(tmp_path: Path) -> None:
+    rows = [GOOD | {"dialogue_id": str(n), "reply": "that one" if n else "Heat (1995)"} for n in range(4)]
+    prepared = data.prepare(CONFIG, folder_with(tmp_path, train=rows), tmp_path / "out")
+    assert prepared.card.linking["train"]["recall"] == 0.25
+    assert "recall 0.25" in data.weak(prepared.card.linking)[0]
+    assert data.weak({"train": {"right": 9, "missed": 1, "recall": 0.9}}) == []
+
+
+@pytest.mark.parametrize("out", ["own", "link", "."])
+def test_the_prepared_folder_never_lands_on_its_input(tmp_path: Path, out: str) -> None:
+    (tmp_path / "own").mkdir()
+    folder = folder_with(tmp_path / "own", train=[GOOD])
+    (tmp_path / "link").symlink_to(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ConfigError, match="what is read"):
+        data.prepare(CONFIG, folder, tmp_path / out)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -19,7 +19,7 @@ from usbrec.errors import DataError
 from usbrec.evaluation.report import build, read_outcomes, read_report, write
 from usbrec.evaluation.summary import Report
 from usbrec.evaluation.tables import Sheet, arms_table, markdown
-from usbrec.types import Item
+from usbrec.types import Item, Score, Turn
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -284,3 +284,18 @@ def test_the_terminal_table_fits_eighty_columns_and_shows_intervals(report: Repo
     assert "…" not in text
     mean = report.arms["rl"].judged["catalogue"]["ieval"]
     assert f"{mean.mean:.2f}" in text and f"[{mean.low:.2f},{mean.high:.2f}]" in text
+
+
+@pytest.mark.parametrize(("linking", "known"), [({"test": {"recall": 0.125}}, "test 0.12"), ({}, "not known")])
+def test_a_low_ceiling_is_told_first_with_linking_recall(tmp_path: Path, linking: dict[str, Any], known: str) -> None:
+    run = make_run(tmp_path / "run", count=20, arms=("ceiling:human", "floor:random-reply"))
+    verdicts = tuple(Score(value=0.0, judge=judge) for judge in ("catalogue", "llm"))
+    outcomes = [row(f"d{n}:0", Turn(reply="That one.", items=(), scores=verdicts), arm="ceiling:human") for n in range(20)]
+    jsonl.rewrite(run / "evaluate" / "ceiling-human.jsonl", outcomes)
+    jsonl.write_json(run / "prepare" / "card.json", {"linking": linking})
+    first = build(run).warnings[0]
+    assert first.startswith("The ceiling is low") and known in first, first
+
+
+def test_a_ceiling_at_its_place_is_not_told(report: Report) -> None:
+    assert not any("ceiling is low" in warning for warning in report.warnings)

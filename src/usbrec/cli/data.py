@@ -65,7 +65,7 @@ def import_(
         idle(context, "with --split dialogue", "seed")
     told = {"kind": kind.value, "seed": seed, **({} if kind is Kind.demo else {"split": split.value})}
     given = from_dir or (Path(os.environ["USBREC_DATA"]) if os.environ.get("USBREC_DATA") else None)
-    outputs.vacant(out, FILES, CARD)
+    outputs.vacant(outputs.apart(out, given), FILES, CARD)
     prepared = prepare(TypeAdapter[DataConfig](DataConfig).validate_python(told), given, out)
     card = prepared.card
     _warn(weak(card.linking))

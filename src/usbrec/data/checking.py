@@ -113,4 +113,4 @@ def _rows(path: Path, kind: type[Kind], found: Findings) -> list[Kind]:
 
 
 def _told(faults: list[DataError]) -> list[str]:
-    return [f"{fault.where}: {fault.what}" for fault in faults]
+    return [f"{fault.where}: {fault.what}" + (f" ({fault.fix})" if fault.fix else "") for fault in faults]

@@ -32,6 +32,7 @@ from usbrec.linking import Linker
 from usbrec.types import LONGEST_NAME, LONGEST_TEXT, Dialogue, Example, Frozen, Item, Message, Name, Side
 
 _FORM = 'write {"dialogue": [{"side": "seeker", "text": "..."}], "targets": ["Heat (1995)"], "reply": "..."}'
+_TWICE = "key occurs twice"
 Number = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(max_length=LONGEST_NAME)]
 
 
@@ -160,7 +161,7 @@ def _read_split(own: Own, path: Path) -> None:
             raise DataError("the row has no 'dialogue'" + (f"; did you mean it by '{near}'?" if near else ""), where=where, fix=_FORM)
         row = Row.model_validate(value)
         example = _example(row, f"{split}-{where.rpartition(':')[2]}", own, where)
-        if reason := unplayable(example) or ("key occurs twice" if example.key in keys else ""):
+        if reason := unplayable(example) or (_TWICE if example.key in keys else ""):
             own.skipped[split][reason].append(example.key)
             return
         keys.add(example.key)
@@ -172,8 +173,9 @@ def _read_split(own: Own, path: Path) -> None:
 
     _, faults = jsonl.gather(path, make, Row)
     own.faults += faults
-    if not faults and not own.splits[split] and (reasons := own.skipped[split]):
-        told = ", ".join(f"{reason}: {len(left)}" for reason, left in reasons.items())
+    reasons = {reason: len(left) for reason, left in own.skipped[split].items()}
+    if not faults and not own.splits[split] and reasons.keys() - {_TWICE}:
+        told = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         own.faults.append(DataError(f"not one row can be used ({told})", where=str(path), fix=_FORM))
 
 

@@ -119,7 +119,8 @@ class Linker:
         literals = self._literals()
         self._keys |= literals
         self._literal = _automaton((key, key) for key in literals)
-        self._telling = frozenset(letter for key in literals for letter in key if _tells(letter)) | {key[0] for key in literals}
+        written = "".join((*literals, *(item.title for entry in literals.values() for item in entry.exact)))
+        self._telling = frozenset(letter for letter in written if not letter.isalnum() and not letter.isspace())
         self._cached = lru_cache(maxsize=16384)(self._find)
         self._likest = lru_cache(maxsize=65536)(self._like)
 
