@@ -442,7 +442,7 @@ CASES: list[Case] = [
     Case("cut once", mended(first(lambda r, b, n: r.send(200, b, cut=len(b) // 2, ETag='"a"'))), fast=False),
     Case("cut once without an ETag", mended(first(lambda r, b, n: r.send(200, b, cut=len(b) // 2))), fast=False),
     Case("cut always", told(lambda r, b, n: r.send(200, b, cut=10), "could not be fetched"), fast=False),
-    Case("a piece from elsewhere", mended(shifted), fast=True),
+    Case("a piece from elsewhere", mended(shifted), fast=False),
     Case("a piece without Content-Range", mended(no_range), fast=False),
     Case("another file after the cut", mended(lying), fast=False),
     Case("206 though all was asked for", told(lambda r, b, n: r.send(206, b[:99], Content_Range="bytes 0-98/9999")), fast=False),

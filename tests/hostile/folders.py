@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
 from hostile.harness import Case, Ended, held, refused, usbrec
+from usbrec.errors import UsbrecError
 
 FILMS: list[dict[str, Any]] = [
     {"id": "heat", "title": "Heat", "year": 1995, "genres": ["crime", "drama"], "directors": ["Michael Mann"]},
@@ -65,6 +68,16 @@ def check(place: Path) -> Ended:
     return usbrec("data", "check", "own", cwd=place)
 
 
+def checked_here(place: Path) -> Ended:
+    """The same in this process: the import before it would have crashed on its own."""
+    from usbrec.cli.data import app
+
+    done = CliRunner().invoke(app, ["check", str(place / "own")])
+    told = str(done.exception) if isinstance(done.exception, UsbrecError) else ""
+    crash = "" if done.exception is None or isinstance(done.exception, UsbrecError | SystemExit) else f"unexpected {done.exception!r}Error"
+    return Ended(done.exit_code, done.stdout, done.stderr + told + crash)
+
+
 def import_(place: Path, kind: str = "custom") -> Ended:
     return usbrec("data", "import", kind, "--from-dir", "own", "--out", "out", cwd=place)
 
@@ -75,7 +88,7 @@ def bad(*words: str, **files: bytes | str) -> Play:
     def play(place: Path) -> list[str]:
         own = folder_of(place, named(files))
         before = digests(own)
-        ended, checked = import_(place), check(place)
+        ended, checked = import_(place), checked_here(place)
         faults = refused(ended, *words, code=1)
         faults += [f"silent: the check does not say {word!r}" for word in words if word.lower() not in flat(checked).lower()]
         if checked.code != 1:
@@ -288,7 +301,7 @@ def corpus(kind: str, files: Files, *words: str) -> Play:
         for name, content in files.items():
             (own / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
         before = digests(own)
-        return [*refused(import_(place, kind), *words, code=1), *refused(check(place), *words, code=1), *untouched(before, own)]
+        return [*refused(import_(place, kind), *words, code=1), *refused(checked_here(place), *words, code=1), *untouched(before, own)]
 
     return play
 
@@ -303,7 +316,7 @@ def published(**changed: Any) -> dict[str, bytes | str]:
     return {"train_data.jsonl": lines([{**DIALOGUE, **changed}]), "test_data.jsonl": lines([DIALOGUE])}
 
 
-FAST = {"cut last line", "CR line ends", "unknown key: response", "a title of 10 MB", "a genre with a capital letter", "Chinese titles",
+FAST = {"cut last line", "CR line ends", "unknown key: response", "a title of 10 MB", "Chinese titles",
         "the output is the input"}  # fmt: skip
 
 _PLAYS: dict[str, Play] = {
