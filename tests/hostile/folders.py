@@ -513,7 +513,7 @@ _PLAYS: dict[str, Play] = {
         "redial", published(messages=[{"senderWorkerId": 1, "text": 5}, {"senderWorkerId": 2, "text": "@11"}]), "train_data.jsonl:1"
     ),
     "ReDial as published: mentions are a string": corpus("redial", published(movieMentions="Heat"), "train_data.jsonl:1"),
-    "ReDial as published: a name of 10 MB": corpus("redial", published(movieMentions={"11": "x" * 10 * MB}), "'11'", "1000"),
+    "ReDial as published: a name of 10 MB": corpus("redial", published(movieMentions={"13": "x" * 10 * MB}), "'13'", "1000"),
     "OpenDialKG: no column Messages": corpus(
         "opendialkg", {"opendialkg.csv": "a,b\n1,2\n", "opendialkg_triples.txt": TRIPLES}, "opendialkg.csv:2", "Messages"
     ),

@@ -89,6 +89,8 @@ def check_corpus(kind: str, corpus: Corpus) -> Findings:
         found.splits[split] |= {f"skipped: {reason}": len(keys) for reason, keys in tally.skipped.items()}
         found.linking[split] = measure_rows(rows, corpus.reading)
         found.linking[f"{split}, with years"] = measure_rows(rows, corpus.reading, dated=True)
+    if not any(facts["rows"] for facts in found.splits.values()):
+        found.faults.append("not one row can be used")
     return found
 
 
