@@ -151,8 +151,8 @@ def in_torch() -> Check:
 
 async def endpoint(base_url: str, api_key_env: str) -> Check:
     """Does an OpenAI-compatible endpoint list its models?  It was asked for by name, so a failure counts."""
-    from usbrec.engines.endpoint import named
     from usbrec.engines.openai import OpenAIEngine
+    from usbrec.engines.openai_settings import named
 
     try:
         settings = named(base_url, base_url=base_url, model="-", api_key_env=api_key_env, retries=0, timeout_seconds=20)

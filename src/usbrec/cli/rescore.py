@@ -31,7 +31,7 @@ def rescore(
     """
     from usbrec import config, interrupts, outputs, pipeline
     from usbrec.engines import EngineConfig, OpenVINOSettings
-    from usbrec.engines.endpoint import named
+    from usbrec.engines.openai_settings import named
     from usbrec.errors import ConfigError
     from usbrec.rescoring import judge_of
     from usbrec.rescoring import rescore as rescored

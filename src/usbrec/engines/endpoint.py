@@ -20,16 +20,16 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import BaseModel
 
+from usbrec.engines.openai_settings import OpenAISettings
 from usbrec.engines.stats import EngineStats
 from usbrec.engines.whose_fault import CHECK, Failed, failed_by, parsed, refusal
 from usbrec.errors import ConfigError, EngineError, EngineReply, EngineTimeout, EngineUnavailable, UsbrecError, first_line
 from usbrec.progress import note
-from usbrec.redaction import keep_secret, plain_url, variable
-from usbrec.settings import Settings
+from usbrec.redaction import keep_secret
 
 if TYPE_CHECKING:
     import httpx
@@ -39,46 +39,6 @@ Body = TypeVar("Body", bound=BaseModel)
 FIRST_WORD = 30.0
 _MOST_HUNG = 3
 """So many calls in a row that were never answered: the endpoint hangs, not the call."""
-
-
-class OpenAISettings(Settings):
-    """`openai`: an OpenAI-compatible endpoint."""
-
-    kind: Literal["openai"] = "openai"
-    model: str = Field(min_length=1)
-    """As the endpoint names it; with vLLM also the name of a LoRA adapter."""
-    base_url: Annotated[str, AfterValidator(plain_url)] = "http://127.0.0.1:8000/v1"
-    """Up to and with `/v1`; without a user name and password, which belong into the variable of `api_key_env`."""
-    api_key_env: Annotated[str, AfterValidator(variable)] = "OPENAI_API_KEY"
-    """The environment variable that holds the key; a local server needs none.  The key itself is never written anywhere.  `Basic
-    USER:PASSWORD` (or any scheme and its value) is sent as it stands, for a proxy that asks for that."""
-    concurrency: int = Field(default=64, ge=1)
-    """Most requests under way."""
-    timeout_seconds: float = Field(default=300, gt=0)
-    """A call must be answered, to the last byte, within this time; further attempts and pauses included."""
-    retries: int = Field(default=5, ge=0)
-    """Further attempts after 429, 5xx or a cut connection."""
-    votes: int = Field(default=16, ge=1)
-    """Replies that a judge draws where the endpoint offers no log-probabilities to choose by."""
-    first_pause: float = Field(default=0.5, ge=0)
-    """Seconds before the second attempt; doubled each time."""
-
-    def identity(self) -> dict[str, Any]:
-        """What changes what is said: for fingerprints."""
-        return self.model_dump(mode="json", include={"kind", "model", "base_url", "votes"})
-
-
-def named(where: str, **settings: Any) -> OpenAISettings:
-    """An endpoint that is named on the command line.
-
-    Raises:
-        ConfigError: its address cannot be used, or the key itself is given.
-    """
-    try:
-        return OpenAISettings(**settings)
-    except ValidationError as fault:
-        what, _, fix = fault.errors()[0]["msg"].removeprefix("Value error, ").partition("; ")
-        raise ConfigError(what, where=where, fix=fix) from None
 
 
 @dataclass

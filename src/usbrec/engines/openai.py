@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from usbrec.engine import ChatMessage, Choice, Completion, Sampling, whole
-from usbrec.engines.endpoint import Endpoint, OpenAISettings
+from usbrec.engines.endpoint import Endpoint
+from usbrec.engines.openai_settings import OpenAISettings
 from usbrec.engines.stats import EngineStats
 from usbrec.engines.whose_fault import Refused
 from usbrec.errors import EngineReply

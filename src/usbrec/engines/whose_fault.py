@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from usbrec.engines.openai_settings import OpenAISettings
 from usbrec.errors import EngineError, EngineReply, EngineUnavailable, UsbrecError, cause_of, first_line
 from usbrec.redaction import redacted
 
 if TYPE_CHECKING:
     import httpx
 
-    from usbrec.engines.endpoint import OpenAISettings
 
 Body = TypeVar("Body", bound=BaseModel)
 CHECK = "check that base_url is that of an OpenAI-compatible server and ends in /v1"

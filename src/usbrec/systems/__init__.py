@@ -21,7 +21,7 @@ from typing import Any
 
 from usbrec.assemble import Assembly, World
 from usbrec.engine import Engine, Sampling
-from usbrec.engines.endpoint import named
+from usbrec.engines.openai_settings import named
 from usbrec.errors import ConfigError, EngineReply, EngineTimeout
 from usbrec.evaluation.ieval import Evaluation
 from usbrec.roles import Recommender, RecommenderFor, Reply
