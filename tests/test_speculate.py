@@ -566,7 +566,7 @@ async def test_the_terminal_searches_ahead_while_the_user_types(
             return lines.pop(0) + "\n" if lines else ""
 
     monkeypatch.setattr("sys.stdin", Keyboard())
-    monkeypatch.setattr(config, "stored", lambda folder: None)
+    monkeypatch.setattr(config, "stored", lambda *_: None)
     monkeypatch.setattr(stages, "recommender_of", lambda *_: found)
     await _talk(tmp_path, "rl+ses", True, 0)
     shown = capsys.readouterr()
