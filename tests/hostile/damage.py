@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clock import HANG
 from hostile.harness import Case, held, refused, usbrec
-from hostile.made_runs import here, killed, measure, played, rows_in, scripted, train, trained, unlike
+from hostile.made_runs import half_trained, here, killed, measure, played, retrain, rows_in, scripted, train, trained, unlike
 from usbrec import jsonl, manifest
 
 Spoil = Callable[[Path], object]
@@ -446,18 +446,13 @@ def trained_case(name: str, file: str, spoil: Spoil, *told: str, kept: str = "")
 
 
 def half_trained_case(name: str, file: str, spoil: Spoil) -> Case:
-    """A training killed between two checkpoints, and damaged: it ends as an undisturbed one."""
+    """A training killed between two steps, and damaged: it ends as an undisturbed one."""
 
     def play(folder: Path) -> Iterator[str]:
-        out, seed = shutil.copytree(trained() / "half", folder / "half"), ("--set", "sft.seed=5")
-        assert (out / "sft" / file).exists(), f"{file} is not there"
-        spoil(out / "sft" / file)
-        command = ["sft", *train(out, *seed)[1:]]
-        yield from held(usbrec(*command, cwd=folder, limit=HANG))
-        fresh = shutil.copytree(trained() / "run", folder / "fresh")
-        yield from held(usbrec("sft", *train(fresh, *seed)[1:], cwd=folder, limit=HANG))
-        adapter = "sft/adapter/adapter_model.safetensors"
-        yield from ["silent: another adapter"] if (out / adapter).read_bytes() != (fresh / adapter).read_bytes() else []
+        out = shutil.copytree(half_trained() / "half", folder / "half")
+        spoil(out / "simpo" / file)
+        yield from held(usbrec(*retrain(out), cwd=folder, limit=HANG), "simpo: done")
+        yield from ["silent: another adapter"] if (out / ADAPTER).read_bytes() != (half_trained() / "whole" / ADAPTER).read_bytes() else []
 
     return Case(name, play, fast=False)
 
@@ -471,7 +466,7 @@ TRAINED = [
         "an adapter's bytes flipped", ADAPTER, flipped(0.01), "simpo: adapter/adapter_model.safetensors was changed", kept="export/rl"
     ),
     trained_case("the training's log edited", "simpo/log.jsonl", doubled, "simpo: log.jsonl was changed", kept="export/rl"),
-    half_trained_case("half trained, a checkpoint flipped", "checkpoint-2/adapter_model.safetensors", flipped(0.01)),
+    half_trained_case("half trained, a checkpoint flipped", "checkpoint-1/adapter_model.safetensors", flipped(0.01)),
     half_trained_case("half trained, the identity no JSON", "identity.json", text("{")),
 ]
 

@@ -41,7 +41,6 @@ import time
 def reply(messages): time.sleep(0.1); return f"Have you seen Heat (1995)? {len(messages)}"
 """
 """A system that gives time to kill what asks it."""
-ROWS = 6
 
 
 def here(*arguments: str | Path) -> Ended:
@@ -125,24 +124,38 @@ def killed(folder: Path, out: Path, *more: str, rows: int = 3, before: Callable[
 
 @functools.cache
 def trained() -> Path:
-    """A folder with a finished run of the real model in `run`, and in `half` a copy that was killed in a training with another seed."""
+    """A folder with a finished run of the real model in `run`."""
     folder = _folder("trained")
     _made(usbrec(*train(folder / "run"), cwd=folder, limit=HANG))
-    shutil.copytree(folder / "run", folder / "half")
+    return folder
+
+
+@functools.cache
+def half_trained() -> Path:
+    """A folder with two copies of that run, trained on with another seed: to the end in `whole`, killed between two steps in `half`."""
+    folder = _folder("half-trained")
+    for name in ("whole", "half"):
+        shutil.copytree(trained() / "run", folder / name)
+    _made(usbrec(*retrain(folder / "whole"), cwd=folder, limit=HANG))
 
     def kill(process: subprocess.Popen[str]) -> None:
-        deadline, checkpoint = time.monotonic() + HANG, folder / "half" / "sft" / "checkpoint-2" / "sealed.json"
+        deadline, checkpoint = time.monotonic() + HANG, folder / "half" / "simpo" / "checkpoint-1" / "sealed.json"
         while time.monotonic() < deadline and process.poll() is None and not checkpoint.exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
 
-    usbrec(*train(folder / "half", "--set", "sft.seed=5"), cwd=folder, limit=HANG, interrupt=kill)
+    ended = usbrec(*retrain(folder / "half"), cwd=folder, limit=HANG, interrupt=kill)
+    assert ended.code == -signal.SIGKILL, f"it was over before it could be killed: {ended.err[-500:]}"
     return folder
 
 
-def train(out: Path, *more: str) -> list[str | Path]:
+def train(out: Path) -> list[str | Path]:
     sets = [part for key, value in (SMALL | {"evaluate.arms": "[rl]", "evaluate.rows": 3}).items() for part in ("--set", f"{key}={value}")]
-    return ["evaluate", RECIPE, "--out", out, *sets, *more]
+    return ["evaluate", RECIPE, "--out", out, *sets]
+
+
+def retrain(out: Path) -> list[str | Path]:
+    return ["simpo", *train(out)[1:], "--set", "simpo.seed=5"]
 
 
 def rows_in(out: Path) -> dict[str, Any]:
