@@ -183,11 +183,15 @@ def _hear(number: int, _: object) -> None:
 
 def _watch(pipe: int) -> None:
     """The thread: counts presses, and the time since the first."""
-    presses, waited = 0, 0.0
+    presses, waited, stepping = 0, 0.0, 0
     while presses < 2 and waited < PATIENCE:
         if select.select([pipe], [], [], _TICK if presses else None)[0]:
             presses += sum(number in _HEARD for number in os.read(pipe, 64))
-        elif _press.mode != "note":
+        elif _press.mode == "note":
+            stepping += 1
+            if stepping == round(1 / _TICK):
+                os.write(2, b"\nstopping at the end of this step; Ctrl-C again stops at once\n")
+        else:
             waited += _TICK
     _end()
 
