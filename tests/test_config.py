@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from usbrec import config
+from usbrec import config, relevance
 from usbrec.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
@@ -78,3 +78,34 @@ def test_broken_files(tmp_path: Path) -> None:
     assert "r.yaml:2" in str(fault.value)
     with pytest.raises(ConfigError, match="mapping"):
         config.parse("- 1", where="r.yaml")
+
+
+def test_a_key_of_another_kind_says_when_it_would_matter() -> None:
+    text = SMALL + "engines: {policy: {base_url: 'http://gpu:8000/v1'}}\nsimpo: {lora_rank: 8}\n"
+    with pytest.raises(ConfigError) as fault:
+        config.parse(text, where="r")
+    assert "engines.policy.base_url: matters only where engines.policy.kind is openai (here: openvino)" in str(fault.value)
+    assert "simpo.lora_rank: matters only in sft" in str(fault.value)
+
+
+def test_a_key_that_depends_on_another_may_stay_at_its_default() -> None:
+    with pytest.raises(ConfigError, match=r"prefer\.margin: matters only where prefer\.pairing is margin \(given: 0\.5; its default, 1\.0"):
+        config.parse(SMALL, where="r", overrides=["prefer.margin=0.5"])
+    assert config.parse(SMALL, where="r", overrides=["prefer.margin=1.0"]).prefer.margin == 1
+    assert config.parse(SMALL, where="r", overrides=["prefer.margin=0.5", "prefer.pairing=margin"]).prefer.margin == 0.5
+
+
+def test_an_engine_that_no_role_asks_may_be_the_commands() -> None:
+    text = SMALL + "engines: {judge: {kind: scripted}}\n"
+    with pytest.raises(ConfigError, match=r"engines\.judge: matters only"):
+        config.parse(text, where="r")
+    judge = config.parse(text, where="r", used=("engines.judge",)).engines.judge
+    assert judge is not None and judge.kind == "scripted"
+
+
+def test_every_key_of_the_table_is_one() -> None:
+    """Each pattern finds its key in a recipe that has all of them."""
+    roles = ", ".join(f"{role}: {{kind: openai, model: m}}" for role in ("policy", "sft", "rl", "seeker", "judge"))
+    asked = "evaluate: {seeker: {kind: llm}, judges: [{kind: llm}]}\nprefer: {judge: {kind: grounded}}\n"
+    recipe = config.parse(f"name: t\ndata: {{kind: redial}}\nengines: {{{roles}}}\n{asked}", where="r")
+    assert [key for key in relevance.MATTERS if not list(relevance._places(recipe, key.split(".")))] == []

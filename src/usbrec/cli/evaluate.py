@@ -10,7 +10,7 @@ import typer
 from usbrec.cli.options import finite, idle, path
 from usbrec.cli.run import DataDir, Json, RecipePath, Set, go, print_report, say
 
-NOT_ASKED = ("evaluate.arms", "evaluate.rankings", "engines.sft", "engines.rl", "imitation", "sft", "prefer", "simpo", "export", "search")
+NOT_ASKED = ("evaluate.arms", "engines.sft", "engines.rl", "imitation", "sft", "prefer", "simpo", "export", "search")
 """Keys of a recipe that say nothing about a system under test."""
 
 
