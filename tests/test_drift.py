@@ -419,14 +419,14 @@ def test_a_tiny_model_is_trained_and_its_checkpoints_judged(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("USBREC_CACHE", str(tmp_path / "cache"))
     pytest.importorskip("peft", reason="needs usbrec[train]")
-    training = {"lora_rank": 4, "batch_size": 2, "max_steps": 2, "max_length": 2048, "precision": "fp32", "check_every": 0}
+    training = {"batch_size": 2, "max_steps": 2, "max_length": 2048, "precision": "fp32", "check_every": 0}
     recipe = Recipe.model_validate({
         "name": "tiny", "data": {"kind": "demo", "valid_rows": 12}, "recommender": {"max_tokens": 12, "history": 2},
         "engines": {
             "policy": {"kind": "transformers", "model": str(tiny_gguf(tmp_path / "base.gguf")), "device": "cpu", "dtype": "fp32"},
             "judge": {"kind": "scripted", "model": "fake", "replies": ["1"]},
         },
-        "imitation": {"rows": 4}, "sft": training, "simpo": {**training, "learning_rate": 0.05, "keep_every": 1},
+        "imitation": {"rows": 4}, "sft": {**training, "lora_rank": 4}, "simpo": {**training, "learning_rate": 0.05, "keep_every": 1},
         "prefer": {"rows": 6, "k": 2, "temperature": 1.0, "pairing": "paper"}, "export": {"quantisation": "F32"},
         "evaluate": {"split": "valid", "turns": 1, "arms": ["rl"], "judges": [{"kind": "catalogue"}]},
     })  # fmt: skip

@@ -20,10 +20,6 @@ When = Callable[[Recipe, Any], bool]
 """From the recipe and the key's section: does it matter?"""
 
 
-def _asks(role: str) -> When:
-    return lambda recipe, _: bool(users(recipe)[role])
-
-
 def _checks(_: Recipe, training: TrainingSettings) -> bool:
     return training.check_every > 0
 
@@ -47,8 +43,13 @@ MATTERS: dict[str, tuple[str, When]] = {
         "data.split is dialogue, or one of data.train_rows, valid_rows, test_rows is set",
         lambda r, s: s.kind == "demo" or s.split == "dialogue" or any(s.limit(name) for name in ("train", "valid", "test")),
     ),
-    "engines.seeker": ("a seeker is an LLM: evaluate.seeker, prefer.seeker or search.seeker", _asks("seeker")),
-    "engines.judge": ("an LLM judges: evaluate.judges, prefer.judge, search.judge or search.profiler", _asks("judge")),
+    "engines.seeker": (
+        "a seeker is an LLM: evaluate.seeker, prefer.seeker or search.seeker", lambda r, s: bool(users(r)["seeker"]),
+    ),
+    "engines.judge": (
+        "an LLM judges: evaluate.judges, prefer.judge, search.judge, search.profiler, or later the checkpoints that simpo.keep_every keeps",
+        lambda r, s: bool(users(r)["judge"]) or r.simpo.keep_every > 0,
+    ),
     **{
         f"engines.{role}.votes": ("a judge asks the engine: in engines.judge", lambda r, s: False)
         for role in ("policy", "sft", "rl", "seeker")

@@ -39,7 +39,7 @@ def rescore(
     settings = judge_of(judge)
     config.stored(folder, "evaluate")
     if settings.kind == "catalogue":
-        idle(context, "of a judge with a model: --judge llm or grounded", "judge_model", "judge_url", "api_key_env")
+        idle(context, "of --judge llm or grounded: the catalogue judge has no model", "judge_model", "judge_url", "api_key_env")
     if not judge_url:
         idle(context, "with --judge-url", "api_key_env")
     if judge_url and not judge_model:
