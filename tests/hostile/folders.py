@@ -75,7 +75,7 @@ def checked_here(place: Path) -> Ended:
     done = CliRunner().invoke(app, ["check", str(place / "own")])
     told = str(done.exception) if isinstance(done.exception, UsbrecError) else ""
     crash = "" if done.exception is None or isinstance(done.exception, UsbrecError | SystemExit) else f"unexpected {done.exception!r}Error"
-    return Ended(done.exit_code, done.stdout, done.stderr + told + crash)
+    return Ended(done.exit_code, "", done.stdout + done.stderr + told + crash)
 
 
 def import_(place: Path, kind: str = "custom") -> Ended:
