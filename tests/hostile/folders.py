@@ -217,7 +217,7 @@ def recipe_named(name: str) -> Play:
         (inner / "s.py").write_text(SYSTEM)
         before = digests(place)
         ended = usbrec("prepare", "r.yaml", "--data-dir", "own", cwd=inner)
-        return [*refused(ended, "--out"), *untouched(before, place), *([] if digests(place) == before else ["silent: it wrote something"])]
+        return [*refused(ended, "name"), *untouched(before, place), *([] if digests(place) == before else ["silent: it wrote something"])]
 
     return play
 
