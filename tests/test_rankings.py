@@ -63,7 +63,7 @@ async def test_a_changed_prompt_touches_only_those_who_are_asked_by_it(tmp_path:
 
 
 async def test_a_changed_rubric_is_asked_anew_where_an_llm_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = recipe().model_dump(mode="json", exclude_defaults=True)
+    judged = recipe().model_dump(mode="json")
     judged["evaluate"] |= {"judges": [{"kind": "llm", "method": "vote", "votes": 1}], "arms": ["base"]}
     judged["engines"] |= {"judge": {"kind": "scripted", "model": "judge", "replies": ["2"]}}
     said: list[str] = []

@@ -68,9 +68,11 @@ def test_two_runs_that_differ_in_a_setting(tmp_path: Path) -> None:
 
 
 def test_data_judges_seekers_and_turns_that_differ_are_warned_about(tmp_path: Path) -> None:
-    a = make(tmp_path / "a", [1, 2, 0])
-    measured = {"turns": 3, "seeker": {"kind": "attributes", "temperature": 0.1}, "judges": [{"kind": "catalogue", "votes": 3}]}
-    [found] = compared(a, make(tmp_path / "b", [1, 2, 0], source="two", evaluate=measured))
+    played = {"engines": {"seeker": {"kind": "scripted"}, "judge": {"kind": "scripted"}}}
+    asked = {"seeker": {"kind": "llm"}, "judges": [{"kind": "grounded", "method": "vote"}]}
+    other = {"turns": 3, "seeker": {"kind": "llm", "temperature": 0.1}, "judges": [{"kind": "grounded", "method": "vote", "votes": 3}]}
+    a = make(tmp_path / "a", [1, 2, 0], **played, evaluate=asked)
+    [found] = compared(a, make(tmp_path / "b", [1, 2, 0], source="two", **played, evaluate=other))
     said = "\n".join(found["warnings"])
     for words in (
         'prepare.parts.source: "one" -> "two"',
@@ -137,7 +139,7 @@ def test_markdown_and_latex_hold_the_same_rows(tmp_path: Path) -> None:
     assert "−" not in paper.stdout and "$-$" in paper.stdout
 
 
-TWO = {"judges": [{"kind": "catalogue"}, {"kind": "catalogue", "votes": 3}]}
+TWO = {"judges": [{"kind": "catalogue"}, {"kind": "catalogue"}]}
 
 
 def test_two_judges_of_one_name_are_both_compared(tmp_path: Path) -> None:
