@@ -44,3 +44,6 @@ def test_a_run_goes_to_a_new_folder_or_to_a_runs(tmp_path: Path) -> None:
         run_folder(tmp_path, "x")
     (tmp_path / "manifest.json").touch()
     assert run_folder(tmp_path, "x") == tmp_path
+    left = tmp_path / "removed while it ran" / "evaluate"
+    left.mkdir(parents=True)
+    assert run_folder(left.parent, "x") == left.parent

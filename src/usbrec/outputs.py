@@ -6,7 +6,21 @@ from pathlib import Path
 
 from usbrec.errors import ConfigError
 
-_RUN = (".lock", "manifest.json", "recipe.json")
+_MARKS = {".lock", "manifest.json", "recipe.json"}
+_LEFT = {
+    "prepare",
+    "sft",
+    "prefer",
+    "simpo",
+    "export",
+    "evaluate",
+    "rankings",
+    "report",
+    "ledger.sqlite",
+    "ledger.sqlite-wal",
+    "ledger.sqlite-shm",
+}
+"""All that may be left where a run folder was removed under a command: it is one still (`pipeline` sets aside what it does not know)."""
 
 
 def apart(out: Path, *inputs: Path | None) -> Path:
@@ -44,7 +58,8 @@ def run_folder(out: Path | None, name: str, *inputs: Path | None) -> Path:
         ConfigError: the name leads out of `runs`, or the folder is an input, holds one, or holds files of something else.
     """
     folder = apart(_below(Path("runs"), name) if out is None else out, *inputs)
-    if folder.is_dir() and any(folder.iterdir()) and not any((folder / mark).exists() for mark in _RUN):
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not (there & _MARKS or there <= _LEFT):
         what = "holds other files and is no run folder"
         raise ConfigError(what, where=f"--out {folder}", fix="choose a new or an empty folder")
     return folder

@@ -141,7 +141,12 @@ def test_any_line_ends_and_a_byte_order_mark_are_read(tmp_path: Path, ends: str,
 
 @pytest.mark.parametrize(
     ("content", "what"),
-    [(json.dumps(GOOD).encode("utf-16"), "UTF-16"), (gzip.compress(json.dumps(GOOD).encode()), "gzip"), (b"PK\x03\x04...", "zip archive")],
+    [
+        (json.dumps(GOOD).encode("utf-16"), "UTF-16"),
+        (gzip.compress(json.dumps(GOOD).encode(), mtime=0), "gzip"),
+        (b"PK\x03\x04...", "zip archive"),
+    ],
+    ids=["UTF-16", "gzip", "zip"],
 )
 def test_what_is_no_text_is_one_error(tmp_path: Path, content: bytes, what: str) -> None:
     folder = folder_with(tmp_path, train=[GOOD])
