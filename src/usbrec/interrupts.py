@@ -5,7 +5,8 @@ line says where that was and how to go on:
 
 - a coroutine that waits is cancelled, with all that it waits for;
 - `blocking` code is left where it stands: the handler raises `Interrupted` (files are written atomically, so it may stand anywhere);
-- `stepping` code is not disturbed: it asks `pressed` after each step, saves, and is then left.
+- `stepping` code is not disturbed: it asks `pressed` after each step, saves, and is then left; what of it is `vain` is left at once, and
+  then it saves.
 
 Python runs a handler only between two bytecodes of the main thread.  In case that is busy in native code, a thread reads the pipe that the
 system's own handler writes to: a second press ends the process at once, children included, and so does tidying up that takes longer than
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 PATIENCE = 3.0
 """Seconds from a press to the end by force; what is `stepping` has all the time it needs."""
+_Mode = Literal["raise", "cancel", "note", "vain"]
 _HEARD = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
 
@@ -47,7 +49,7 @@ class _Press:
 
     signal: int = 0
     """Its number; 0: none came."""
-    mode: Literal["raise", "cancel", "note"] = "raise"
+    mode: _Mode = "raise"
     task: asyncio.Task[Any] | None = None
     """The loop's main task."""
     places: list[Callable[[], str]] = field(default_factory=list)
@@ -138,6 +140,18 @@ def stepping() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def vain() -> Iterator[None]:
+    """Within `stepping`, around work that changes nothing that is kept: a press leaves it at once, and saving has all the time it needs.
+
+    Raises:
+        Interrupted: a press came.
+    """
+    with _mode("vain"):
+        _leave()
+        yield
+
+
+@contextlib.contextmanager
 def within(place: Callable[[], str]) -> Iterator[None]:
     """Tells the line where the command is: "in sft", "at step 12 of 60".  Once pressed, a place stays for the line."""
     _press.places.append(place)
@@ -154,7 +168,7 @@ def say_instead(remedy: str) -> None:
 
 
 @contextlib.contextmanager
-def _mode(mode: Literal["raise", "cancel", "note"]) -> Iterator[None]:
+def _mode(mode: _Mode) -> Iterator[None]:
     outer, _press.mode = _press.mode, mode
     try:
         yield
@@ -174,7 +188,7 @@ def _hear(number: int, _: object) -> None:
     _press.signal = number
     logging.disable()
     sys.unraisablehook = lambda _: None
-    if _press.mode == "raise":
+    if _press.mode in ("raise", "vain"):
         raise Interrupted
     if _press.mode == "cancel" and _press.task is not None:
         _press.task.cancel()
@@ -183,15 +197,11 @@ def _hear(number: int, _: object) -> None:
 
 def _watch(pipe: int) -> None:
     """The thread: counts presses, and the time since the first."""
-    presses, waited, stepping = 0, 0.0, 0
+    presses, waited = 0, 0.0
     while presses < 2 and waited < PATIENCE:
         if select.select([pipe], [], [], _TICK if presses else None)[0]:
             presses += sum(number in _HEARD for number in os.read(pipe, 64))
-        elif _press.mode == "note":
-            stepping += 1
-            if stepping == round(1 / _TICK):
-                os.write(2, b"\nstopping at the end of this step; Ctrl-C again stops at once\n")
-        else:
+        elif _press.mode not in ("note", "vain"):
             waited += _TICK
     _end()
 

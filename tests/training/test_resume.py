@@ -22,17 +22,46 @@ from usbrec.training.checkpoints import is_whole, latest, seal
 RUNS = {
     "nll": (sft_rows(40), sft_config(epochs=2, save_every=3, log_every=4, check_every=5, check_tokens=4)),
     "simpo": (pair_rows(40), simpo_config(epochs=2, save_every=3, log_every=4, check_every=5, check_tokens=4)),
+    "nll accumulated": (
+        sft_rows(40),
+        sft_config(epochs=2, accumulation=3, batch_size=2, save_every=4, log_every=4, check_every=5, check_tokens=4),
+    ),
 }
 
 
 def run(objective: str, model: Path, out: Path):
     rows, config = RUNS[objective]
-    return train(objective, rows, rows[:4], config, model, LoraSettings(**LORA, lora_dropout=0.2), out)  # type: ignore[arg-type]
+    return train(objective.split()[0], rows, rows[:4], config, model, LoraSettings(**LORA, lora_dropout=0.2), out)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny, tmp_path_factory):
     return {objective: run(objective, tiny, tmp_path_factory.mktemp(objective)) for objective in RUNS}
+
+
+def left(objective: str, model: Path, out: Path, passes: int) -> None:
+    """Trains, and presses Ctrl-C in a forward pass, at its beginning or end or in the backward pass behind it; `passes` began before it."""
+    from usbrec.training.objective import ReplyTrainer
+
+    compute, began = ReplyTrainer.compute_loss, [0]
+
+    def press(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def pressing(self, model, *given, **named):
+        began[0] += 1
+        pressed = began[0] == passes + 1
+        if pressed and passes % 3 == 1:
+            next(each for name, each in model.named_modules() if "lora_A" in name).register_forward_hook(press)
+        loss = compute(self, model, *given, **named)
+        if pressed and passes % 3 == 0:
+            press()
+        if pressed:
+            loss.register_hook(press)
+        return loss
+
+    ReplyTrainer.compute_loss = pressing  # type: ignore[method-assign]
+    interrupts.guarded(lambda: run(objective, model, out))
 
 
 def run_and_die(objective: str, model: Path, out: Path, path: str, number: int) -> None:
@@ -62,7 +91,12 @@ def run_and_die(objective: str, model: Path, out: Path, path: str, number: int) 
 
 def dead(objective: str, model: Path, out: Path, path: str, number: int) -> subprocess.CompletedProcess[str]:
     """As `run_and_die`, in a process of its own."""
-    code = f"from test_resume import *; run_and_die({objective!r}, Path({str(model)!r}), Path({str(out)!r}), {path!r}, {int(number)})"
+    return ended(number, f"run_and_die({objective!r}, Path({str(model)!r}), Path({str(out)!r}), {path!r}, {int(number)})")
+
+
+def ended(number: int, call: str) -> subprocess.CompletedProcess[str]:
+    """Calls a function of this module in a process of its own, which ends by a signal."""
+    code = f"from test_resume import *; {call}"
     places = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
     died = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG, check=False)
@@ -93,7 +127,7 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
         assert died.stderr.splitlines()[-1].startswith("interrupted at step "), died.stderr
     assert not (tmp_path / "killed" / "adapter").exists()
     resumed = run(objective, tiny, tmp_path / "killed")
-    assert resumed.resumed_at >= (6 if number == signal.SIGKILL else 5 if path == "a check" else 10)
+    assert resumed.resumed_at >= (6 if number == signal.SIGKILL else 5 if path == "a check" else 9)
     a, b = ((result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed))
     assert a == b
     assert resumed.end == whole.end
@@ -101,6 +135,36 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
     assert logged(tmp_path / "killed") == logged(whole.adapter.parent)
     own = {"adapter", "resumed_at", "tokens_per_second"}
     assert resumed.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+@pytest.mark.parametrize(
+    ("objective", "passes"),
+    [("nll", (3, 2, 5)), ("nll", (10, 1)), ("simpo", (4, 8, 1)), ("simpo", (9, 2, 0)), ("nll accumulated", (7, 4, 11))],
+)
+def test_a_press_leaves_a_step(tiny, undisturbed, tmp_path, objective, passes):
+    """In whatever of its passes: the step before is kept, no other is done twice, and the end is bit for bit the same."""
+    whole, out, step = undisturbed[objective], tmp_path / "left", 0
+    each = RUNS[objective][1].accumulation
+    for count in passes:
+        died = ended(signal.SIGINT, f"left({objective!r}, Path({str(tiny)!r}), Path({str(out)!r}), {count})")
+        step += count // each
+        assert died.stderr.splitlines()[-1].startswith(f"interrupted at step {step} of {whole.steps}; "), died.stderr
+        assert (latest(out) or Path("checkpoint-0")).name == f"checkpoint-{step}"
+    resumed = run(objective, tiny, out)
+    assert resumed.resumed_at == step
+    a, b = ((result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed))
+    assert a == b
+    assert logged(out) == logged(whole.adapter.parent)
+    own = {"adapter", "resumed_at", "tokens_per_second"}
+    assert resumed.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+def test_a_press_in_the_first_step_begins_anew(tiny, undisturbed, tmp_path):
+    out = tmp_path / "left"
+    ended(signal.SIGINT, f"left('nll accumulated', Path({str(tiny)!r}), Path({str(out)!r}), 1)")
+    assert latest(out) is None
+    assert run("nll accumulated", tiny, out).resumed_at == 0
+    assert logged(out) == logged(undisturbed["nll accumulated"].adapter.parent)
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,20 @@ model's own forward and works wrapped for several processes.  A pair's prompt is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import transformers
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from usbrec import interrupts
 from usbrec.training import losses
 from usbrec.training.batches import Encoded, collate
 from usbrec.training.settings import SimpoConfig, TrainingSettings
@@ -49,6 +55,10 @@ def reply_log_probabilities(model: Any, batch: dict[str, Tensor], *, inside: Any
 class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
     """Minimises the nll of replies (SFT) or SimPO's loss (pairs), in a planned order of batches."""
 
+    _tr_loss: Tensor
+    current_flos: float
+    control: Any
+
     def __init__(
         self, *, settings: TrainingSettings, rows: Sequence[Encoded], batches: list[list[int]], padding: int, **others: Any
     ) -> None:
@@ -56,7 +66,11 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
         self.noted: dict[str, list[float]] = {}
         """What the objective told since the last line of the log."""
         self.tokens = 0
+        self._rewind: Callable[[], None] | None = None
+        """Makes of a step that was left a step that was not begun."""
         super().__init__(train_dataset=rows, data_collator=collate(padding), **others)
+        for parameter in filter(lambda parameter: parameter.requires_grad, self.model.parameters()):
+            parameter.register_hook(lambda _: None)  # a backward pass is one native call: here Python hears a press
         # nll is scaled here by the tokens of the whole optimiser step; SimPO by the trainer, by the number of forward passes
         self.model_accepts_loss_kwargs = not isinstance(settings, SimpoConfig)
 
@@ -65,6 +79,36 @@ class ReplyTrainer(transformers.Trainer):  # type: ignore[misc]
         count = self.args.world_size
         whole = [*self.batches, *self.batches[: -len(self.batches) % count]]
         return DataLoader(self.rows, batch_sampler=whole[self.args.process_index :: count], collate_fn=collate(self.padding))
+
+    def training_step(self, *given: Any, **named: Any) -> Any:
+        """Forward and backward pass, which a press leaves: until the optimiser's step no weight has changed."""
+        with interrupts.vain() if self.args.world_size == 1 else nullcontext():
+            return super().training_step(*given, **named)
+
+    def remember(self) -> None:
+        """Notes what the passes of the step that begins will change: the random states, and what the log is made of."""
+        if self.args.world_size > 1:
+            return
+        python, numpy, cpu, gpus = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
+        loss, noted, tokens, flos = self._tr_loss.clone(), copy.deepcopy(self.noted), self.tokens, self.current_flos
+
+        def rewind() -> None:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.set_rng_state(cpu)
+            torch.cuda.set_rng_state_all(gpus)
+            self._tr_loss, self.noted, self.tokens, self.current_flos = loss, noted, tokens, flos
+
+        self._rewind = rewind
+
+    def save_last_step(self) -> None:
+        """After a step was left: the checkpoint of the one before, unless there is one."""
+        step = self.state.global_step
+        if self._rewind is None or step == 0 or (Path(self.args.output_dir) / f"checkpoint-{step}").exists():
+            return
+        self._rewind()
+        self._save_checkpoint(self.model_wrapped, trial=None)
+        self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         inside = self.accelerator.unwrap_model(model)

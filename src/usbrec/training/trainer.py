@@ -2,8 +2,8 @@
 
 `train` may be killed at any moment and called again with the same arguments: it goes on from the newest whole checkpoint, and the adapter
 is bit for bit that of an undisturbed run on the same machine, since weights, optimiser, schedule, random state and row order are all
-restored, and so is the log but for its times.  Ctrl-C ends it after the step that runs, with a checkpoint of it.  The folder then holds
-`adapter/` (peft's format), `log.jsonl` and `result.json`.
+restored, and so is the log but for its times.  Ctrl-C leaves the step that runs, and a checkpoint of the one before is kept (of several
+processes: ends it after that step).  The folder then holds `adapter/` (peft's format), `log.jsonl` and `result.json`.
 """
 
 from __future__ import annotations
@@ -224,7 +224,11 @@ class _Session:
         watch.keep = lambda step: self._save(model, checkpoints.kept(self.out, step))
         with progress("training, steps", self.steps, done=step, unit="step") as bar, interrupts.stepping():
             watch.bar = bar
-            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            try:
+                trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            except interrupts.Interrupted:
+                trainer.save_last_step()
+                raise
         if trainer.is_world_process_zero():
             self._save(model, self.out / "adapter")
         first, last = watch.first_and_last_loss()

@@ -77,6 +77,7 @@ class Watch(transformers.TrainerCallback):  # type: ignore[misc]
             self.trainer.go_on_logging(**carried)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.remember()
         self._began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
