@@ -137,10 +137,7 @@ def test_killed_and_resumed_equals_undisturbed(tiny, undisturbed, tmp_path, obje
     assert resumed.model_dump(exclude=own) == whole.model_dump(exclude=own)
 
 
-@pytest.mark.parametrize(
-    ("objective", "passes"),
-    [("nll", (3, 2, 5)), ("nll", (10, 1)), ("simpo", (4, 8, 1)), ("simpo", (9, 2, 0)), ("nll accumulated", (7, 4, 11))],
-)
+@pytest.mark.parametrize(("objective", "passes"), [("nll", (10, 5)), ("simpo", (9, 0)), ("nll accumulated", (7, 11))])
 def test_a_press_leaves_a_step(tiny, undisturbed, tmp_path, objective, passes):
     """In whatever of its passes: the step before is kept, no other is done twice, and the end is bit for bit the same."""
     whole, out, step = undisturbed[objective], tmp_path / "left", 0
