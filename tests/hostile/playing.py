@@ -11,10 +11,12 @@ from pathlib import Path
 
 from hostile.harness import Case
 from hostile.kinds import cases_of
+from signals import hear
 
 
 def played_all(kind: str, only: str) -> tuple[int, Counter[str]]:
     """All cases of a kind: how many acts they were, and how many faults of which sort they found."""
+    hear()
     cases = [case for case in cases_of(kind) if only in case.name]
     found: Counter[str] = Counter()
     for case in cases:

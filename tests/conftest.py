@@ -1,0 +1,7 @@
+"""For every test."""
+
+from __future__ import annotations
+
+from signals import hear
+
+hear()
