@@ -148,7 +148,7 @@ class BestOfNSearch(JudgedSearch):
 class PlayedSearch(JudgedSearch):
     """A search that plays candidates on."""
 
-    depth: int = Field(default=1, ge=0, le=100)
+    depth: int = Field(default=1, ge=0, le=1000)
     """Turns of look-ahead after the candidate; 0: none."""
     backup: Literal["mean", "max"] = "mean"
     """How values travel up the tree."""
