@@ -289,6 +289,12 @@ def document(path: Path) -> dict[str, Any]:
     return value
 
 
+def sha256(path: Path) -> str:
+    """Of a whole file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

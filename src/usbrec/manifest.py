@@ -98,7 +98,7 @@ def digests(stage: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(stage.rglob("*")):
         name = path.relative_to(stage)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            found[name.as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            found[name.as_posix()] = {"bytes": path.stat().st_size, "sha256": jsonl.sha256(path)}
     return found
 
 
@@ -112,7 +112,7 @@ def faults(stage: Path, entry: Mapping[str, Any]) -> list[str]:
             size = path.stat().st_size
             if size != was["bytes"]:
                 found.append(f"{name} was changed: {was['bytes']} bytes became {size}")
-            elif _sha256(path) != was["sha256"]:
+            elif jsonl.sha256(path) != was["sha256"]:
                 found.append(f"{name} was changed")
         except FileNotFoundError:
             found.append(f"{name} is gone")
@@ -199,8 +199,3 @@ def _rebuilt(run: Path) -> dict[str, Any]:
 def entry_of(label: Mapping[str, Any]) -> dict[str, Any]:
     """A finished stage's entry, from its label: of the recipe only the digest."""
     return {**label, "recipe": label.get("recipe") and fingerprint(label["recipe"])}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,8 +28,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from usbrec import jsonl
 from usbrec.errors import ModelError, StorageError, first_line
-from usbrec.jsonl import write_json
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""
@@ -381,12 +381,9 @@ def sha256_of(path: Path) -> str:
             return str(remembered["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    _note_digest(path, state, digest.hexdigest())
-    return digest.hexdigest()
+    digest = jsonl.sha256(path)
+    _note_digest(path, state, digest)
+    return digest
 
 
 def forget_digest(path: Path) -> None:
@@ -398,7 +395,7 @@ def _note_digest(path: Path, state: dict[str, object], digest: str) -> None:
     if path.stat().st_size < _CHUNK:
         return
     with suppress(StorageError):  # only speed is lost: the digest is computed again next time
-        write_json(_note_of(path), {**state, "sha256": digest})
+        jsonl.write_json(_note_of(path), {**state, "sha256": digest})
 
 
 def _state(path: Path) -> dict[str, object]:

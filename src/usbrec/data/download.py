@@ -10,7 +10,6 @@ must match it.  A file that is there and is not what it should be is never overw
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import re
 import tempfile
 import time
@@ -114,7 +113,7 @@ def fetch(url: str, path: Path, *, sha256: str = "", begins: str = "", say: Call
     """
     where = _shown(url)
     if path.exists():
-        if path.is_file() and sha256 and _digest(path) == sha256:
+        if path.is_file() and sha256 and jsonl.sha256(path) == sha256:
             say(f"{path.name}: already there")
             return path, sha256
         what = (
@@ -126,7 +125,7 @@ def fetch(url: str, path: Path, *, sha256: str = "", begins: str = "", say: Call
         path.parent.mkdir(parents=True, exist_ok=True)
         say(f"{path.name}: from {where}")
         _Transfer(url, part, sha256).run(say)
-        found = _digest(part)
+        found = jsonl.sha256(part)
         if sha256 and found != sha256:
             _forget(part)
             fix = "try again; if it stays so, the file at its home has changed: compare with the project's page before you use it"
@@ -291,11 +290,6 @@ def _alone(out: Path) -> Iterator[None]:
         (out / ".fetch.lock").unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _recorded(out: Path) -> dict[str, str]:
     path = out / "SHA256SUMS"
     if not path.exists():
@@ -330,7 +324,7 @@ def _unpack(path: Path, out: Path) -> list[Path]:
 
 def _place(new: Path, target: Path) -> Path:
     if target.exists():
-        if not target.is_file() or _digest(target) != _digest(new):
+        if not target.is_file() or jsonl.sha256(target) != jsonl.sha256(new):
             raise StorageError("is there already, and is not the archive's", where=str(target), fix="move it away, or choose another --out")
     else:
         target.parent.mkdir(parents=True, exist_ok=True)

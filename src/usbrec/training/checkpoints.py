@@ -6,26 +6,27 @@ still match is resumed from; all others are removed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
-from usbrec.jsonl import write_json
+from usbrec import jsonl
 
 SEAL = "sealed.json"
 
 
 def seal(folder: Path) -> None:
     """Marks a checkpoint as complete; call it when the last file is written."""
-    write_json(folder / SEAL, {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SEAL})
+    jsonl.write_json(
+        folder / SEAL, {path.name: jsonl.sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SEAL}
+    )
 
 
 def is_whole(folder: Path) -> bool:
     """Is it sealed, and is every file as it was then?"""
     try:
         listed: dict[str, str] = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return all(_digest(folder / name) == digest for name, digest in listed.items())
+        return all(jsonl.sha256(folder / name) == digest for name, digest in listed.items())
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -53,8 +54,3 @@ def latest(out: Path) -> Path | None:
             return folder
         shutil.rmtree(folder)
     return None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
