@@ -72,7 +72,8 @@ def test_the_papers_recipes_run_against_an_endpoint(name: str, tmp_path: Path) -
 
 
 def test_an_endpoint_that_is_down_is_one_clear_error(tmp_path: Path) -> None:
-    sets = [part for text in (*SMALL, "engines.policy.retries=0") for part in ("--set", text)]
+    once = [f"engines.{engine}.retries=0" for engine in ("policy", "seeker", "judge")]
+    sets = [part for text in (*SMALL, *once) for part in ("--set", text)]
     done = usbrec("run", str(RECIPES / "paper-qwen2.5-7b.yaml"), "--out", str(tmp_path / "run"), *sets, url="http://127.0.0.1:9/v1")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "127.0.0.1:9" in done.stderr and "error: " in done.stderr

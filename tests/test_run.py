@@ -22,6 +22,7 @@ SMALL = {
     "data.train_rows": 60,
     "imitation.rows": 24,
     "sft.max_steps": 3,
+    "sft.batch_size": 2,
     "sft.save_every": 1,
     "sft.check_rows": 4,
     "sft.check_replies": 2,
@@ -41,7 +42,9 @@ SMALL = {
     "search.stop_early": False,
     "evaluate.rows": 6,
     "evaluate.arms": "[base, rl, rl+ses]",
+    "recommender.history": 3,
     "recommender.max_tokens": 24,
+    "recommender.redraws": 1,
     "engines.policy.precision": "exact",
 }
 STAGES = ("prepare", "sft", "export/sft", "prefer", "simpo", "export/rl", "evaluate/base", "evaluate/rl+ses", "report")
