@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Test processes at once.  Each may start an engine of its own, some gigabytes: so not one for every core.
-TESTS ?= 2
+TESTS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 

@@ -28,8 +28,8 @@ from usbrec.roles import (
     RecommenderFor,
     SeekerFor,
 )
-from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever, worth_of
-from usbrec.roles.floors import Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat
+from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
+from usbrec.roles.floors import WHO, Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat, Retrieval
 from usbrec.roles.llm import (
     GroundedJudge,
     GuidedReplies,
@@ -46,7 +46,9 @@ from usbrec.roles.settings import AffinitySettings, JudgeSettings, SeekerSetting
 from usbrec.search import DrawnSearch, JudgedSearch, Search
 from usbrec.types import Dialogue, Example, Profile
 
-REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", "collaborative", "ceiling:human")
+RETRIEVAL = {"retrieval": (1, ""), "retrieval:3": (3, ""), "retrieval+ask": (3, WHO)}
+"""Arm -> (the retriever's items in its sentence, the question behind them)."""
+REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", *RETRIEVAL, "collaborative", "ceiling:human")
 """Arms without a model, in every evaluation."""
 RANKERS = ("retrieval", "co-occurrence", "most popular")
 """Rankers without a model, beside every ranking."""
@@ -231,7 +233,8 @@ class Assembly:
 
     def _best_known(self, profile: Profile) -> float:
         """The internal judge's value of the retriever's first item."""
-        return worth_of(map(self.affinity_for(profile), self.retriever.for_profile(profile, k=1)))
+        affinity = self.affinity_for(profile)
+        return max((2 * affinity(item) for item in self.retriever.for_profile(profile, k=1)), default=0.0)
 
     def _profiler(self) -> Profiler:
         if self.recipe.search.inner.profiler == "catalogue":
@@ -261,8 +264,11 @@ class Assembly:
         return Popular(self.world.cooccurrence, self.world.linker)
 
     def reference(self, arm: str) -> RecommenderFor:
-        """A floor, the collaborative baseline or the ceiling (see `REFERENCES`)."""
+        """A floor, the retriever, the collaborative baseline or the ceiling (see `REFERENCES`)."""
         world = self.world
+        if arm in RETRIEVAL:
+            retrieval = Retrieval(self.retriever, *RETRIEVAL[arm])
+            return lambda _: retrieval
         if arm == "floor:random-reply":
             said = RandomReply(tuple(e.reply for e in world.splits["train"] if e.answered))
             return lambda _: said

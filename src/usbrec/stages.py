@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts, readiness
-from usbrec.assemble import RANKERS, REFERENCES, Assembly, Engines, World
+from usbrec.assemble import RANKERS, REFERENCES, RETRIEVAL, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
 from usbrec.errors import ConfigError, UsbrecError
@@ -287,6 +287,8 @@ class Loop:
             reads += [f"export/{which}"] if f"export/{which}" in marks else []
             if recipe.recommender.hints:
                 parts["affinity"] = self._affinity()
+        if arm in RETRIEVAL:
+            parts["affinity"] = self._affinity()
         if arm.endswith("+ses"):
             voices = prompts.digests_of("profiler", "seeker_profile", "judge_profile")
             search = recipe.search.model_dump(mode="json", exclude={"speculate"})

@@ -221,11 +221,18 @@ class Turn(Frozen):
 
     reply: str
     items: tuple[str, ...]
-    """The items of the reply that count, in order (at most `roles.catalogue.MAX_COUNTED_ITEMS`), named before or not."""
+    """What the reply offers: its first new item (`roles.catalogue.offer`), or nothing.  Up to three items in runs of usbrec 0.1."""
+    named: tuple[str, ...] = ()
+    """All items of the reply in order, named before or not.  Empty in runs of usbrec 0.1."""
     scores: tuple[Score, ...]
     """One per judge, in the order of the recipe."""
     search: SearchTrace | None = None
     seconds: float = 0.0
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """All items of the reply, as far as the run recorded them."""
+        return self.named or self.items
 
 
 class Outcome(Frozen):

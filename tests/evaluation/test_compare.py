@@ -99,9 +99,28 @@ def test_a_judge_that_cannot_tell_the_ceiling_from_a_floor_is_called_so() -> Non
 
 def test_metrics_that_cannot_differ_are_not_compared_twice() -> None:
     arms = {"base": rows("base", [0, 1, 2]), "sft": rows("sft", [1, 2, 2])}
-    assert [c.metric for c in compare_all(arms, ["catalogue"])] == ["ieval", "recall@1"]
+    assert [c.metric for c in compare_all(arms, ["catalogue"])] == ["ieval", "hit"]
     leaky = {arm: [o.model_copy(update={"leaks": ("t",)}) if o.key == "d0:1" else o for o in found] for arm, found in arms.items()}
-    assert {c.metric for c in compare_all(leaky, ["catalogue"])} == {"ieval", "ieval-unleaked", "recall@1", "recall@1-unleaked"}
+    assert {c.metric for c in compare_all(leaky, ["catalogue"])} == {"ieval-unleaked", "hit-unleaked"}
+
+
+def test_the_first_comparison_is_with_the_retriever_alone() -> None:
+    arms = {arm: rows(arm, [1] * 5) for arm in ("base", "base+ses", "rl+ses", "retrieval", "retrieval:3", "retrieval+ask", "collaborative")}
+    pairs = planned(in_order(list(arms)))
+    asked = [pair for *pair, question in pairs if question == "retrieval"]
+    assert asked[:3] == [["rl+ses", "retrieval"], ["rl+ses", "retrieval:3"], ["rl+ses", "retrieval+ask"]]
+    assert pairs[0][:2] == ("rl+ses", "retrieval") and ["base", "retrieval"] in asked
+    assert ("rl+ses", "base+ses", "training") in pairs
+    first = verdicts(compare_all(arms, ["catalogue"]), ["catalogue"], "rl+ses")[1]
+    assert "rl+ses - retrieval:" in first
+
+
+def test_the_headline_leaves_out_rows_whose_target_was_named() -> None:
+    said = [o.model_copy(update={"leaks": ("t",)}) if n < 2 else o for n, o in enumerate(rows("rl+ses", [2, 2, 0, 0]))]
+    [found] = [
+        c for c in compare_all({"rl+ses": said, "retrieval": rows("retrieval", [0, 0, 0, 0])}, ["j"]) if c.metric == "ieval-unleaked"
+    ]
+    assert (found.diff, found.rows) == (0.0, 2)
 
 
 def test_verdicts_say_where_the_leading_arm_stands_against_the_collaborative_baseline() -> None:

@@ -36,22 +36,22 @@ def test_rows_with_a_leak_are_left_out_of_the_unleaked_metrics_only() -> None:
     arm = measure_arm(ROWS, ["catalogue"])
     assert arm.leaked == 1
     assert arm.judged["catalogue"]["ieval-unleaked"].mean == 1.5
-    assert arm.counted["recall@1-unleaked"].mean == 0.0
-    assert arm.counted["recall@1-unleaked"].rows == 4
+    assert arm.counted["hit-unleaked"].mean == 0.0
+    assert arm.counted["hit-unleaked"].rows == 4
 
 
 def test_recall_static_and_interactive() -> None:
     """Static hits: d2:1 only, of five first turns.  Any turn: d1:2 too; d4:1 broke off before it could."""
     counted = measure_arm(ROWS, ["catalogue"]).counted
-    assert (counted["recall@1"].mean, counted["recall@1"].rows) == (0.2, 5)
-    interactive = counted["recall@1-interactive"]
+    assert (counted["hit"].mean, counted["hit"].rows) == (0.2, 5)
+    interactive = counted["hit-any"]
     assert (interactive.mean, interactive.rows, interactive.unscored, interactive.worst, interactive.best) == (0.5, 4, 1, 0.4, 0.6)
 
 
 def test_a_target_among_the_items_hits_even_where_no_judge_says_so() -> None:
     arm = measure_arm([row("d1:1", turn(1.2, items=("x", "t"))), row("d2:1", turn(1.2, items=("x",)))], ["llm"])
-    assert arm.counted["recall@1"].mean == 0.5
-    assert arm.counted["first-item"].mean == 0.0
+    assert arm.counted["hit"].mean == 0.5
+    assert arm.counted["recall@1"].mean == 0.0
 
 
 def test_what_the_replies_are_like() -> None:

@@ -69,12 +69,16 @@ def test_pairs_of_a_question_share_alpha_unless_alone(tmp_path: Path) -> None:
     assert "alpha 0.05 divided by" in table and "alpha 0.05 each" in RUN.invoke(app, ["power", str(run), "--alone"]).stdout
 
 
-@pytest.mark.parametrize(("metric", "judge"), [("ieval", "catalogue (1)"), ("ieval", "catalogue (2)"), ("recall@1", "linked items")])
+@pytest.mark.parametrize(
+    ("metric", "judge"), [("ieval-unleaked", "catalogue (1)"), ("ieval-first-unleaked", "catalogue (2)"), ("hit-unleaked", "linked items")]
+)
 def test_detectable_is_what_the_report_says(tmp_path: Path, metric: str, judge: str) -> None:
     arms = {arm: rows_of(arm, 20) for arm in ("base", "sft", "collaborative", "ceiling:human", "floor:question")}
     reported = compare_all(arms, ["catalogue (1)", "catalogue (2)"])
     wanted = {(c.a, c.b): (c.rows, c.clusters, c.unscored, c.detectable) for c in reported if (c.metric, c.judge) == (metric, judge)}
-    found = asked("power", write(tmp_path / "run", arms, evaluate=TWO), "--metric", metric if metric == "recall@1" else f"{metric}:{judge}")
+    found = asked(
+        "power", write(tmp_path / "run", arms, evaluate=TWO), "--metric", metric if metric.startswith("hit") else f"{metric}:{judge}"
+    )
     assert found["judge"] == judge
     for pair in found["pairs"]:
         *counts, detectable = wanted.pop((pair["a"], pair["b"]))
@@ -88,7 +92,7 @@ def test_what_power_cannot_tell_is_one_clear_error(tmp_path: Path) -> None:
     for metric in ("ieval:llm", "bleu", "recall@1:catalogue"):
         fault = RUN.invoke(app, ["power", str(run), "--metric", metric]).exception
         assert isinstance(fault, ConfigError) and metric in fault.where
-        assert "ieval:catalogue, " in fault.fix and "recall@1-interactive, " in fault.fix
+        assert "ieval:catalogue, " in fault.fix and "hit-any, " in fault.fix
     nothing = RUN.invoke(app, ["power", str(write(tmp_path / "begun", {}))]).exception
     assert isinstance(nothing, DataError) and "no outcomes" in nothing.what and nothing.fix
     single = RUN.invoke(app, ["power", str(write(tmp_path / "single", {"sft": scored("sft", [0, 1])}))]).exception

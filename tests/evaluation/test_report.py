@@ -75,8 +75,8 @@ def test_the_report_holds_every_arm_judge_and_planned_difference(report: Report)
     slots = {(c.a, c.b, c.metric, c.judge) for c in report.paired}
     for judge in report.judges:
         for a, b in (("sft", "base"), ("rl", "sft"), ("rl+ses", "rl"), ("rl+ses", "collaborative"), ("ceiling:human", "rl+ses")):
-            assert (a, b, "ieval", judge) in slots
-    assert ("rl+ses", "collaborative", "recall@1-interactive", "linked items") in slots
+            assert (a, b, "ieval-unleaked", judge) in slots
+    assert ("rl+ses", "collaborative", "hit-any-unleaked", "linked items") in slots
 
 
 def test_the_figures_are_those_of_the_rows(report: Report) -> None:
@@ -85,9 +85,10 @@ def test_the_figures_are_those_of_the_rows(report: Report) -> None:
     assert report.arms["rl"].judged["catalogue"]["ieval"].mean == pytest.approx(by_hand, abs=1e-6)
     assert report.arms["rl"].dialogues == 60
     assert report.arms["base"].errors == 1
-    other = rows_of("sft", 120)
-    gain = sum((a.turns[-1].scores[0].value or 0) - (b.turns[-1].scores[0].value or 0) for a, b in zip(rows, other, strict=True)) / 120
-    found = next(c for c in report.paired if (c.a, c.b, c.metric, c.judge) == ("rl", "sft", "ieval", "catalogue"))
+    both = [(a, b) for a, b in zip(rows, rows_of("sft", 120), strict=True) if not a.leaks]
+    assert len(both) == 105
+    gain = sum((a.turns[-1].scores[0].value or 0) - (b.turns[-1].scores[0].value or 0) for a, b in both) / 105
+    found = next(c for c in report.paired if (c.a, c.b, c.metric, c.judge) == ("rl", "sft", "ieval-unleaked", "catalogue"))
     assert found.diff == pytest.approx(gain, abs=1e-6)
 
 
@@ -128,7 +129,7 @@ def test_no_dialogue_text_leaves_through_json_or_markdown(written: Path) -> None
 
 def test_the_markdown_tables_have_all_arms_beside_floors_and_ceiling(written: Path) -> None:
     text = (written / "report.md").read_text()
-    table = text.split("## iEval, judge: catalogue")[1].split("\n## ")[0]
+    table = text.split("## iEval (last turn), judge: catalogue")[1].split("\n## ")[0]
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(ARMS)
     assert len({line.count("|") for line in lines}) == 1
@@ -198,7 +199,7 @@ def test_the_recipe_is_shown_escaped(written: Path) -> None:
 
 def test_the_plots_are_svg_files_that_stand_alone(written: Path) -> None:
     names = {path.name for path in (written / "plots").iterdir()}
-    wanted = {"ieval-judge-1.svg", "ieval-judge-2.svg", "differences-judge-1.svg", "recall.svg", "training-sft.svg", "training-simpo.svg"}
+    wanted = {"ieval-judge-1.svg", "ieval-judge-2.svg", "differences-judge-1.svg", "hits.svg", "training-sft.svg", "training-simpo.svg"}
     assert wanted <= names
     text = (written / "plots" / "ieval-judge-1.svg").read_text()
     root = ElementTree.fromstring(text)
@@ -282,7 +283,7 @@ def test_the_terminal_table_fits_eighty_columns_and_shows_intervals(report: Repo
     assert all(len(line) <= 80 for line in text.splitlines())
     assert all(arm in text for arm in ARMS)
     assert "…" not in text
-    mean = report.arms["rl"].judged["catalogue"]["ieval"]
+    mean = report.arms["rl"].judged["catalogue"]["ieval-unleaked"]
     assert f"{mean.mean:.2f}" in text and f"[{mean.low:.2f},{mean.high:.2f}]" in text
 
 

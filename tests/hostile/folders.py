@@ -148,7 +148,7 @@ def _measured(place: Path, ceiling: float, warned: bool) -> list[str]:
     if faults := held(ended):
         return faults
     report = json.loads(ended.out)
-    found = report["arms"]["ceiling:human"]["counted"]["recall@1-unleaked"]["mean"]
+    found = report["arms"]["ceiling:human"]["counted"]["hit-unleaked"]["mean"]
     if found is None or abs(found - ceiling) > 0.001:
         faults.append(f"silent: the ceiling is {found}, not {ceiling}")
     first = (report["warnings"] or [""])[0]

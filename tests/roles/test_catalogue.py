@@ -15,9 +15,11 @@ from usbrec.types import Item, Profile
     ("targets", "reply", "value", "hit"),
     [
         (("casi",), "See Casino (1995).", 2, True),
-        (("casi",), "Alien (1979), Event Horizon (1997), Toy Story (1995), Casino (1995)", 0, False),  # the fourth title does not count
+        (("casi",), "Alien (1979) or Casino (1995)?", 0, False),  # the second title does not count
+        (("alien",), "Toy Story (1995) or Event Horizon (1997)?", 0, False),  # nor is it compared
+        (("casi",), "If you liked Heat (1995), then Casino (1995).", 2, True),  # the first new one does
         (("casi",), "Have you seen Heat (1995)?", 0, False),  # the seeker named it: nothing new
-        (("heat",), "Have you seen Heat (1995)?", 2, True),  # a target that was named before is still a hit (reported apart as a leak)
+        (("heat",), "Have you seen Heat (1995)?", 0, False),  # nor is a target that was named before a hit
         (("coll",), "What do you like?", 0, False),
         (("alien",), "Event Horizon (1997) is scary", 1, False),  # same genres
         (("toy",), "Event Horizon (1997) is scary", 0, False),
@@ -69,7 +71,7 @@ async def test_profile_judge_gives_nothing_for_nothing_new() -> None:
     assert values[2] is not None and values[3] is not None and values[2] > values[3]
 
 
-async def test_two_offers_are_worth_the_chance_that_one_fits_and_a_fourth_buys_nothing() -> None:
+async def test_a_further_title_buys_nothing_from_the_searchs_judge() -> None:
     profile = Profile(summary="", likes=("heat",), mentioned=("heat",))
     affinity = Affinity(CATALOGUE, COOCCURRENCE, profile)
     judge = CatalogueProfileJudge(LINKER, affinity)
@@ -77,10 +79,9 @@ async def test_two_offers_are_worth_the_chance_that_one_fits_and_a_fourth_buys_n
     async def value(reply: str) -> float | None:
         return (await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=0)).value
 
-    both = 2 * (1 - (1 - affinity("casi")) * (1 - affinity("toy")))
-    assert await value("Casino (1995) or Toy Story (1995)?") == pytest.approx(both)
-    three = "Toy Story (1995), Alien (1979), Casino (1995)"
-    assert await value(f"{three}, Collateral (2004)") == await value(three)
+    assert await value("Toy Story (1995)?") == pytest.approx(2 * affinity("toy"))
+    assert await value("Toy Story (1995), Casino (1995), Alien (1979)?") == await value("Toy Story (1995)?")
+    assert await value("As good as Heat (1995)? Casino (1995) or Toy Story (1995).") == pytest.approx(2 * affinity("casi"))
 
 
 async def test_retriever_never_returns_what_was_named() -> None:

@@ -223,14 +223,14 @@ async def test_a_miss_is_at_most_comparable_to_the_grounded_judge() -> None:
 
 
 async def test_a_list_of_titles_buys_no_grade() -> None:
-    """A judge that follows its rubric would give 2 for the target at the end of any list: it is shown the three items that count."""
+    """A judge that follows its rubric would give 2 for the target at the end of any list: it is shown the first new item."""
     ears = Ears(menu=(0, 0, 1))
     judge = LLMJudge(ears.engine(), CATALOGUE, ("casi",), linker=LINKER)
-    for reply in ("Alien (1979), Heat (1995), Toy Story (1995), or Casino (1995)?", "Heat (1995)? Heat (1995) or Casino (1995)!"):
-        await judge.score(dialogue("hi", reply), start=1, seed=1)
+    for reply in ("Alien (1979), Toy Story (1995), or Casino (1995)?", "Heat (1995)? Casino (1995), I mean Casino (1995)!"):
+        await judge.score(dialogue("I liked Heat (1995)", reply), start=1, seed=1)
     long, short = (chat[0].content for chat in ears.heard)
-    assert "Alien (1979), Heat (1995), Toy Story (1995), or [...]" in long and "or Casino (1995)?" not in long
-    assert "Heat (1995)? Heat (1995) or Casino (1995)!" in short  # two items, one of them said twice
+    assert "Alien (1979) [...]" in long and "or Casino (1995)?" not in long
+    assert "Heat (1995)? Casino (1995), I mean Casino (1995)!" in short  # one new item, said twice
 
 
 async def test_the_profiler_reads_the_latest_message() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def power(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with finished evaluations.")],
     metric: Annotated[
-        str, typer.Option("--metric", metavar="METRIC[:JUDGE]", help="E.g. ieval:catalogue or recall@1; default judge: the run's first.")
+        str, typer.Option("--metric", metavar="METRIC[:JUDGE]", help="E.g. ieval:catalogue or hit; default judge: the run's first.")
     ] = "ieval",
     difference: Annotated[
         float,

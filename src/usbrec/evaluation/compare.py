@@ -1,8 +1,9 @@
 """Arm against arm, on the rows that both have.
 
-Which differences are taken is fixed before any score is seen (`planned`): what each training step adds, what the search adds, where each
-arm stands against the baselines, and what lies between floors and ceiling, that is, whether the judge can tell anything at all.  `a` is
-the side expected to be better.
+Which differences are taken is fixed before any score is seen (`planned`): first the arm that the method expects to be best against its own
+retriever in a fixed sentence, without a language model; then what each training step adds, what the search adds, where each arm stands
+against the baselines, and what lies between floors and ceiling, that is, whether the judge can tell anything at all.  `a` is the side
+expected to be better.
 
 A difference is *shown* when its 95% interval lies wholly above 0 and its Holm-corrected permutation p-value is below 0.05, and when no
 verdict on the unscored rows could take it away (`worst` > 0).
@@ -25,13 +26,14 @@ from usbrec.types import Frozen, Outcome
 
 CEILING, COLLABORATIVE, FLOOR, SEARCH = "ceiling:human", "collaborative", "floor:", "+ses"
 FLOORS = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question")
-ORDER = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", COLLABORATIVE, CEILING, *FLOORS)
-COMPARED = (
-    "ieval", "ieval-unleaked", "recall@1", "recall@1-interactive", "recall@1-unleaked", "recall@1-interactive-unleaked",
-)  # fmt: skip
+RETRIEVERS = ("retrieval", "retrieval:3", "retrieval+ask")
+ORDER = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", *RETRIEVERS, COLLABORATIVE, CEILING, *FLOORS)
+COMPARED = ("ieval-first", "ieval", "hit", "hit-any")
+"""Each without the rows that leak, where there are such rows."""
 
-Question = Literal["training", "search", "baselines", "scale", "runs"]
+Question = Literal["retrieval", "training", "search", "baselines", "scale", "runs"]
 QUESTIONS: dict[Question, str] = {
+    "retrieval": "Against the retriever alone",
     "training": "What training adds",
     "search": "What search adds",
     "baselines": "Against the baselines and the ceiling",
@@ -76,14 +78,16 @@ def planned(arms: Sequence[str]) -> list[tuple[str, str, Question]]:
     models = [arm for arm in arms if kind_of(arm) == "model"]
     floors = [arm for arm in arms if kind_of(arm) == "floor"]
     top = leading(arms)
-    pairs: list[tuple[str, str, Question]] = [("sft", "base", "training"), ("rl", "sft", "training"), ("rl", "base", "training")]
-    pairs += [("sft+ses", "base+ses", "training"), ("rl+ses", "sft+ses", "training")]
+    pairs: list[tuple[str, str, Question]] = [(top, retriever, "retrieval") for retriever in RETRIEVERS] if top else []
+    pairs += [(arm, RETRIEVERS[0], "retrieval") for arm in reversed(models)]
+    pairs += [("sft", "base", "training"), ("rl", "sft", "training"), ("rl", "base", "training")]
+    pairs += [("sft+ses", "base+ses", "training"), ("rl+ses", "sft+ses", "training"), ("rl+ses", "base+ses", "training")]
     pairs += [(arm, arm.removesuffix(SEARCH), "search") for arm in models if arm.endswith(SEARCH)]
     pairs += [(arm, COLLABORATIVE, "baselines") for arm in reversed(models)]
     pairs += [(arm, "floor:most-popular", "baselines") for arm in reversed(models)]
     pairs += [(top, floor, "baselines") for floor in floors] if top else []
     pairs += [(CEILING, top, "baselines")] if top else []
-    pairs += [(CEILING, arm, "scale") for arm in (*floors, COLLABORATIVE)]
+    pairs += [(CEILING, arm, "scale") for arm in (*floors, RETRIEVERS[0], COLLABORATIVE)]
     present: dict[tuple[str, str], Question] = {}
     for a, b, question in pairs:
         if a in arms and b in arms and a != b:
@@ -97,11 +101,11 @@ def kind_of(arm: str) -> Literal["model", "baseline", "ceiling", "floor"]:
         return "floor"
     if arm.startswith("ceiling"):
         return "ceiling"
-    return "baseline" if arm == COLLABORATIVE else "model"
+    return "baseline" if arm in (COLLABORATIVE, *RETRIEVERS) else "model"
 
 
 def in_order(arms: Sequence[str]) -> list[str]:
-    """Arms as every table shows them: models as trained, the baseline, the ceiling, the floors; unknown models after the known."""
+    """Arms as every table shows them: models as trained, the baselines, the ceiling, the floors; unknown models after the known."""
     rank = {arm: place for place, arm in enumerate(ORDER)}
     kinds = ("model", "baseline", "ceiling", "floor")
     return sorted(arms, key=lambda arm: (kinds.index(kind_of(arm)), rank.get(arm, len(rank)), arm))
@@ -127,10 +131,10 @@ def compare_all(outcomes: Mapping[str, Sequence[Outcome]], judges: Sequence[str]
 
 
 def compared_metrics(outcomes: Iterable[Outcome]) -> list[Metric]:
-    """The metrics to compare; without-leaks and any-turn metrics only where they can differ."""
+    """The metrics to compare, without leaks where there are any; first-turn and any-turn metrics only where there are later turns."""
     rows = list(outcomes)
     leaks, long = any(o.leaks for o in rows), any(len(o.turns) > 1 for o in rows)
-    return [METRICS[name] for name in COMPARED if (leaks or not METRICS[name].unleaked) and (long or "interactive" not in name)]
+    return [METRICS[f"{name}-unleaked" if leaks else name] for name in COMPARED if long or name in ("ieval", "hit")]
 
 
 def contrast(

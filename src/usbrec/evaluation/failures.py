@@ -255,10 +255,10 @@ def _failure(signature: Signature, case: Case, arm: str, judge: str) -> Failure:
 def _praised(arms: Mapping[str, Sequence[Outcome]], arm: str, judge: str, place: int, settings: FailureSettings, seed: int) -> Failure:
     """Does the judge put the arm above the most popular item, although it finds no more targets than that item does?
 
-    On rows whose dialogue names no target yet, paired; Recall@1 in any turn, as iEval is of the last.  The lead in iEval must be shown: its
-    95% interval lies above 0.
+    On rows whose dialogue names no target yet, paired; Hit@reply in any turn, as iEval is of the last.  The lead in iEval must be shown:
+    its 95% interval lies above 0.
     """
-    ieval, recall = METRICS["ieval-unleaked"], METRICS["recall@1-interactive-unleaked"]
+    ieval, recall = METRICS["ieval-unleaked"], METRICS["hit-any-unleaked"]
 
     def values(name: str, metric: Metric) -> dict[str, float]:
         return {key: value for key, value in row_values(arms.get(name, ()), metric, place).items() if value is not None}

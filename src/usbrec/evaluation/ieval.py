@@ -18,7 +18,7 @@ from usbrec.errors import UsbrecError
 from usbrec.evaluation import protocols
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
-from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, target_hit
+from usbrec.roles.catalogue import target_hit
 from usbrec.roles.settings import AttributesSeekerSettings, CatalogueJudgeSettings, JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows, tally
 from usbrec.seeds import seed_of
@@ -100,12 +100,13 @@ class Evaluation:
         turns = tuple(
             Turn(
                 reply=reply.text,
-                items=self.linker.items(reply.text)[:MAX_COUNTED_ITEMS],
+                items=target_hit(played.until_reply(index), example.targets, self.linker)[1],
+                named=self.linker.items(reply.text),
                 scores=scores,
                 search=reply.search,
                 seconds=round(seconds, 4),
             )
-            for reply, scores, seconds in zip(played.replies, verdicts, played.seconds, strict=True)
+            for index, (reply, scores, seconds) in enumerate(zip(played.replies, verdicts, played.seconds, strict=True))
         )
         return Outcome(
             key=example.key, arm=self.arm, dialogue=played.dialogue, start=played.start,

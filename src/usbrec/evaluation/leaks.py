@@ -34,7 +34,7 @@ Speaker = Literal["recommender", "seeker", "either"]
 Subset = Literal["all", "history", "seeker", "neither"]
 SUBSETS: tuple[Subset, ...] = ("all", "history", "seeker", "neither")
 """All rows; without those whose history names a target; without those where the seeker does, in the history or played; without both."""
-RESULTS = ("ieval", "recall@1", "recall@1-interactive")
+RESULTS = ("ieval", "hit", "hit-any")
 
 
 class Named(Frozen):

@@ -4,9 +4,11 @@ A metric maps a row to a number, or to None where the row has none: it was not s
 rows are never dropped silently: `Measure.unscored` counts them, and `worst` and `best` say what the mean would be had they all got the
 lowest or the highest value.  The interval and the mean are over the rows that have a number.
 
-Judged metrics exist once per judge.  Counted metrics (recall, offers) rest on the linked items alone; their judge is `COUNTED`.  A turn
-hits when a judge says so or when a target is among `Turn.items`; up to three items of a reply count, so `recall@1` here is the hit rate
-of one *reply*.  `first-item` is the strict one: the very first new item is a target.
+Judged metrics exist once per judge.  Counted metrics (hits, offers) rest on the linked items alone; their judge is `COUNTED`.  A turn
+hits when a judge says so or when its offer (`Turn.items`) is a target: that is Hit@reply.  `recall@1` is the strict one, which alone may
+stand beside published values: the very first item that the first reply names is a target, and nobody had named it.
+
+The headline leaves out the rows whose dialogue names a target already (`unleaked`): what is repeated there is no recommendation.
 
 Distinct-2, repetition and the number of different items belong to the arm as a whole and depend on how many replies it has: compare them
 between arms on the same rows only.  They have no interval.
@@ -176,8 +178,9 @@ def _interactive(outcome: Outcome, _: int) -> float | None:
 def _first_item(outcome: Outcome, _: int) -> float | None:
     if not outcome.turns:
         return None
-    items = outcome.turns[0].items
-    return float(bool(items) and items[0] in outcome.targets)
+    turn = outcome.turns[0]
+    first = turn.titles[:1]
+    return float(bool(set(first) & set(turn.items) & set(outcome.targets)))
 
 
 def _offers(outcome: Outcome, _: int) -> float | None:
@@ -199,14 +202,15 @@ METRICS: dict[str, Metric] = {
     for metric in (
         _metric("ieval", "iEval", _last, (0, 2), judged=True),
         _metric("ieval-first", "iEval of the first turn", _first, (0, 2), judged=True),
+        _metric("ieval-first-unleaked", "iEval of the first turn without leaks", _first, (0, 2), judged=True, unleaked=True),
         _metric("ieval-best", "iEval of the best turn", _best, (0, 2), judged=True),
         _metric("ieval-unleaked", "iEval without leaks", _last, (0, 2), judged=True, unleaked=True),
         _metric("comparable", "share judged comparable", _comparable, (0, 1), judged=True),
-        _metric("recall@1", "Recall@1", _static, (0, 1)),
-        _metric("recall@1-interactive", "Recall@1 in any turn", _interactive, (0, 1)),
-        _metric("recall@1-unleaked", "Recall@1 without leaks", _static, (0, 1), unleaked=True),
-        _metric("recall@1-interactive-unleaked", "Recall@1 in any turn without leaks", _interactive, (0, 1), unleaked=True),
-        _metric("first-item", "first new item is a target", _first_item, (0, 1)),
+        _metric("hit", "Hit@reply", _static, (0, 1)),
+        _metric("hit-any", "Hit@reply in any turn", _interactive, (0, 1)),
+        _metric("hit-unleaked", "Hit@reply without leaks", _static, (0, 1), unleaked=True),
+        _metric("hit-any-unleaked", "Hit@reply in any turn without leaks", _interactive, (0, 1), unleaked=True),
+        _metric("recall@1", "Recall@1 (first item, new)", _first_item, (0, 1)),
         _metric("offers", "offers a new item", _offers, (0, 1)),
         _metric("questions", "questions a turn", _questions, None),
     )

@@ -57,17 +57,17 @@ def draw(report: Report) -> dict[str, Plot]:
         plots[f"ieval{tag}"] = plot(
             f"ieval{tag}",
             f"iEval, judge {judge}: mean and 95% interval; the band reaches from the highest floor to the ceiling; an arrow: off the axis",
-            partial(arms_figure, report, "ieval", judge),
+            partial(arms_figure, report, report.headline("ieval"), judge),
         )
-        differences = [c for c in report.paired if (c.metric, c.judge) == ("ieval", judge) and _in_forest(c)]
+        differences = [c for c in report.paired if (c.metric, c.judge) == (report.headline("ieval"), judge) and _in_forest(c)]
         if differences:
             plots[f"differences{tag}"] = plot(
                 f"differences{tag}",
                 f"Paired differences in iEval, judge {judge}, with 95% intervals: green is shown, red the opposite, grey not shown",
                 partial(differences_figure, differences),
             )
-    title = "Recall@1 of one reply, by linked items: mean and 95% interval (an arrow: off the axis)"
-    plots["recall"] = plot("recall", title, partial(arms_figure, report, "recall@1", ""))
+    title = "Hit@reply of the first turn, by linked items: mean and 95% interval (an arrow: off the axis)"
+    plots["hits"] = plot("hits", title, partial(arms_figure, report, report.headline("hit"), ""))
     scaled = [
         (judge, [Dot(name=label(floor), kind="floor", value=a.value, low=a.low, high=a.high) for floor, a in scale.auc.items()])
         for judge, scale in report.scales.items()

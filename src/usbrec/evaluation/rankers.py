@@ -23,7 +23,7 @@ from usbrec.errors import EngineReply, UsbrecError
 from usbrec.evaluation.ranking import DEPTH, Ranking
 from usbrec.linking import Linker
 from usbrec.roles import Profiler, ScoreReplies
-from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, Retriever, named_items
+from usbrec.roles.catalogue import Retriever, named_items
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Example, Outcome
 
@@ -45,7 +45,7 @@ def rank_samples(
 ) -> tuple[str, ...]:
     """The items that sampled replies to one dialogue name, the surest first.
 
-    A reply counts for its first `MAX_COUNTED_ITEMS` linked items, as everywhere; what is excluded takes up a place among them.  Items are
+    A reply counts for its first item that is not excluded, as everywhere (`roles.catalogue.offer`).  Items are
     ordered by the number of replies that name them (self-consistency, Wang et al. 2023), then by the mean log-probability of those replies,
     then by first appearance.
 
@@ -58,9 +58,9 @@ def rank_samples(
     """
     named: dict[str, list[float | None]] = {}
     for text, logprob in zip(texts, [None] * len(texts) if logprobs is None else logprobs, strict=True):
-        for item in linker.items(text)[:MAX_COUNTED_ITEMS]:
-            if item not in exclude:
-                named.setdefault(item, []).append(logprob)
+        offered = next((item for item in linker.items(text) if item not in exclude), None)
+        if offered is not None:
+            named.setdefault(offered, []).append(logprob)
 
     def order(item: str) -> tuple[int, float]:
         known = [logprob for logprob in named[item] if logprob is not None]
@@ -76,7 +76,7 @@ class Sampled:
     recommender: ScoreReplies
     linker: Linker
     n: int = 20
-    """Replies; at most `MAX_COUNTED_ITEMS` times as many items, usually far fewer than k."""
+    """Replies; at most as many items, usually far fewer than k."""
     temperature: float = 0.5
     new_only: bool = True
     """Leave out what the dialogue has named."""

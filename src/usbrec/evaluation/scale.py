@@ -70,7 +70,7 @@ def _normalised(outcomes: Mapping[str, Sequence[Outcome]], place: int, seed: int
     the ceiling have, so what one arm lacks takes no row from another.
     """
     values = {
-        arm: {key: value for key, value in row_values(rows, METRICS["ieval"], place).items() if value is not None}
+        arm: {key: value for key, value in row_values(rows, METRICS["ieval-unleaked"], place).items() if value is not None}
         for arm, rows in outcomes.items()
     }
     floors = [arm for arm in FLOORS if arm in values]

@@ -71,7 +71,7 @@ class FailureSettings(Settings):
     place: Share = 0.1
     """`high iEval, low recall`: of the way from the most popular item to the ceiling, on the judge's scale."""
     recall_gain: float = 0.01
-    """`high iEval, low recall`: so much more Recall@1 than the most popular item's is more."""
+    """`high iEval, low recall`: so much more Hit@reply than the most popular item's is more."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def again(case: Case) -> Found:
         return _SHORT
     flags = {}
     for row in case.rows:
-        offered = [item for turn in row.turns for item in set(turn.items)]
+        offered = [item for turn in row.turns for item in set(turn.titles)]
         flags[row.key] = (int(len(set(offered)) < len(offered)), 1)
     return Found(flags=flags)
 
@@ -172,7 +172,7 @@ def one_reply(case: Case) -> Found:
 
 def one_item(case: Case) -> Found:
     """Rows with the commonest item."""
-    offered = {row.key: [item for turn in row.turns for item in turn.items] for row in case.rows}
+    offered = {row.key: [item for turn in row.turns for item in turn.titles] for row in case.rows}
     item, flags = _commonest(offered, offered)
     return Found(flags=flags, detail="" if item is None else f" ({item})")
 
@@ -183,7 +183,7 @@ def questions(case: Case) -> Found:
         return _SHORT
 
     def asks(turn: Turn) -> bool:
-        offers = turn.items or (case.linker is not None and writes_unknown_title(turn.reply, case.linker))
+        offers = turn.titles or (case.linker is not None and writes_unknown_title(turn.reply, case.linker))
         return not offers and "?" in turn.reply
 
     return Found(flags={row.key: (int(len(row.turns) > 1 and all(map(asks, row.turns))), 1) for row in case.rows})
@@ -196,7 +196,7 @@ def off_catalogue(case: Case) -> Found:
     flags = {}
     for row in case.rows:
         unknown = [writes_unknown_title(turn.reply, case.linker) for turn in row.turns]
-        offers = sum(one or bool(turn.items) for one, turn in zip(unknown, row.turns, strict=True))
+        offers = sum(one or bool(turn.titles) for one, turn in zip(unknown, row.turns, strict=True))
         if offers:
             flags[row.key] = (sum(unknown), offers)
     return Found(flags=flags)
@@ -208,7 +208,7 @@ def own_item(case: Case) -> Found:
         return _UNLINKED
     flags = {}
     for row in case.rows:
-        offers = [(set(turn.items), before) for turn, before in zip(row.turns, prefixes(row), strict=True) if turn.items]
+        offers = [(set(turn.titles), before) for turn, before in zip(row.turns, prefixes(row), strict=True) if turn.titles]
         if offers:
             own = all(items <= {i for text in before.of("seeker") for i in case.linker.items(text)} for items, before in offers)
             flags[row.key] = (int(own and not _hits(row)), 1)

@@ -59,3 +59,7 @@ class Report(Frozen):
     """Every signature on every arm, whether or not it fires."""
     divergence: Divergence | None = None
     """Judges over the checkpoints of the training, where `usbrec judge checkpoints` was run."""
+
+    def headline(self, metric: str) -> str:
+        """The metric's form for the headline: without the rows whose dialogue names a target, where there are such rows."""
+        return f"{metric}-unleaked" if any(arm.leaked for arm in self.arms.values()) else metric

@@ -26,6 +26,9 @@ LABELS = {
     "base+ses": "base + SES",
     "sft+ses": "SFT + SES",
     "rl+ses": "RL + SES",
+    "retrieval": "retriever alone, one title",
+    "retrieval:3": "retriever alone, three titles",
+    "retrieval+ask": "retriever alone, three titles and a question",
     "collaborative": "collaborative baseline",
     "ceiling:human": "ceiling: the human's reply",
     "floor:random-reply": "floor: random reply",
@@ -73,11 +76,12 @@ def spread(measure: Measure | None, digits: int = 3) -> str:
 
 
 def sheets(report: Report) -> list[Sheet]:
-    """Every table of the report, in reading order."""
-    found = [_ieval(report, judge) for judge in report.judges]
-    found += [_recall(report), _replies(report)]
+    """Every table of the report, in reading order: the first turn, the only one on a human's own words, stands before the last."""
+    found = [_first(report, judge) for judge in report.judges] if report.turns_at_most > 1 else []
+    found += [_last(report, judge) for judge in report.judges]
+    found += [_hits(report), _replies(report)]
     slots = list(dict.fromkeys((c.metric, c.judge) for c in report.paired))
-    slots.sort(key=lambda slot: (COMPARED.index(slot[0]), slot[1]))
+    slots.sort(key=lambda slot: (COMPARED.index(slot[0].removesuffix("-unleaked")), slot[1]))
     return found + [_paired(report.paired, metric, judge, _unfit(report, judge)) for metric, judge in slots]
 
 
@@ -96,10 +100,23 @@ def card_sheets(report: Report) -> list[Sheet]:
     ]
 
 
-def _ieval(report: Report, judge: str) -> Sheet:
-    names = ["ieval", "ieval-unleaked", "ieval-first", "ieval-best", "comparable"]
+def _first(report: Report, judge: str) -> Sheet:
+    names = list(dict.fromkeys((report.headline("ieval-first"), "ieval-first", report.headline("hit"), "recall@1")))
+    rows = [
+        (label(arm.arm), *(spread(arm.measure(name, judge)) for name in names), str(arm.rows), _unscored(arm.judged[judge]["ieval-first"]))
+        for arm in report.arms.values()
+    ]
+    note = "The one reply to words that a human wrote; all later turns answer the simulated seeker."
+    columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows", "unscored")
+    return Sheet(
+        title=f"First turn, judge: {judge}{_unfit(report, judge)}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note
+    )
+
+
+def _last(report: Report, judge: str) -> Sheet:
+    names = list(dict.fromkeys((report.headline("ieval"), "ieval", "ieval-best", "comparable")))
     if report.turns_at_most < 2:
-        names = [name for name in names if name not in ("ieval-first", "ieval-best")]
+        names.remove("ieval-best")
     scale = report.scales.get(judge)
     rows = []
     for arm in report.arms.values():
@@ -120,7 +137,13 @@ def _ieval(report: Report, judge: str) -> Sheet:
         note += f" Normalised: (iEval - floor) / (ceiling - floor), the floor being the highest one, {label(scale.floor or '')}."
     headings = [_heading(METRICS[name].label) for name in names]
     columns = ("arm", headings[0], "normalised", *headings[1:], "rows", "unscored")
-    return Sheet(title=f"iEval, judge: {judge}{_unfit(report, judge)}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+    return Sheet(
+        title=f"iEval (last turn), judge: {judge}{_unfit(report, judge)}",
+        columns=columns,
+        rows=tuple(rows),
+        kinds=_kinds(report),
+        note=note,
+    )
 
 
 def _place(found: Interval | None, rows: int) -> str:
@@ -136,17 +159,18 @@ def _unscored(measure: Measure) -> str:
     return f"{measure.unscored} ({number(measure.worst)} to {number(measure.best)})"
 
 
-def _recall(report: Report) -> Sheet:
-    names = ["recall@1", "recall@1-interactive", "recall@1-unleaked", "recall@1-interactive-unleaked", "first-item"]
+def _hits(report: Report) -> Sheet:
+    names = list(dict.fromkeys((report.headline("hit"), report.headline("hit-any"), "hit", "hit-any", "recall@1")))
     if report.turns_at_most < 2:
-        names = [name for name in names if "interactive" not in name]
+        names = [name for name in names if "any" not in name]
     rows = [(label(arm.arm), *(spread(arm.counted[name]) for name in names), str(arm.rows)) for arm in report.arms.values()]
     note = (
-        "A reply hits when a target is among the items of it that count (at most three). "
-        "Without leaks: only rows whose dialogue names no target yet. No judge decides these; the ceiling and the floors are the scale."
+        "A reply hits when the first new item that it names is a target; further titles do not count. Recall@1 wants it to be the first "
+        "item of the reply at all: that alone may stand beside published values. Without leaks: only rows whose dialogue names no target "
+        "yet. No judge decides these; the ceiling and the floors are the scale."
     )
     columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows")
-    return Sheet(title=f"Recall@1, by {COUNTED}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
+    return Sheet(title=f"Hits, by {COUNTED}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
 
 
 def _replies(report: Report) -> Sheet:
@@ -201,7 +225,7 @@ def _paired(paired: Sequence[Comparison], metric: str, judge: str, unfit: str) -
             "On the rows that both arms have. p: sign-flip permutation test; Holm p: corrected for the comparisons of the same question. "
             "Detectable: the smallest true difference that these rows show four times in five, so corrected."
         ),
-        aside=metric != "ieval",
+        aside=not metric.startswith("ieval"),
     )
 
 
@@ -229,10 +253,11 @@ def arms_table(report: Report) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    caption = f"95% intervals. Recall@1: replies that hit, by {COUNTED}. same: the commonest reply's share"
+    without = ", rows without leaks" if report.headline("hit") != "hit" else ""
+    caption = f"95% intervals{without}. Hit@reply: of the first turn, by {COUNTED}. same: the commonest reply's share"
     table = Table(title=report.run, caption=caption, box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column("arm", no_wrap=True)
-    for heading in (*(f"iEval {judge}" for judge in report.judges), "Recall@1"):
+    for heading in (*(f"iEval {judge}" for judge in report.judges), "Hit@reply"):
         table.add_column(Text(heading), justify="right", min_width=11)
     for heading in ("no\nscore", "items", "same", "s"):
         table.add_column(heading, justify="right")
@@ -242,7 +267,7 @@ def arms_table(report: Report) -> Table:
         if last and kind != last:
             table.add_section()
         last = kind
-        measures = [*(arm.judged[judge]["ieval"] for judge in report.judges), arm.counted["recall@1"]]
+        measures = [*(arm.judged[judge][report.headline("ieval")] for judge in report.judges), arm.counted[report.headline("hit")]]
         unscored = str(max(m.unscored for m in measures))
         cells = (*(spread(m, 2).replace(", ", ",") for m in measures), unscored, str(arm.different_items), number(arm.repetition, 2))
         table.add_row(*(Text(cell) for cell in (arm.arm, *cells, number(arm.seconds_per_turn, 2))), style=styles[kind])

@@ -12,7 +12,7 @@ from usbrec.evaluation.plots import Plot, dot, dots_figure, plot
 from usbrec.evaluation.tables import Sheet, bounds, label, markdown, number, p_value, spread
 from usbrec.types import Frozen, Outcome
 
-METRICS_COMPARED = ("ieval", "recall@1", "recall@1-interactive")
+METRICS_COMPARED = ("ieval", "hit", "hit-any")
 
 
 class Experiment(Frozen):
@@ -113,10 +113,10 @@ def _results(found: Experiment, arm: str) -> Sheet:
     for variant, arms in found.measured.items():
         m = arms[arm]
         scores = (spread(m.judged[judge]["ieval"]) for judge in found.judges)
-        hits = (spread(m.counted[name]) for name in ("recall@1", "recall@1-interactive"))
+        hits = (spread(m.counted[name]) for name in ("hit", "hit-any"))
         rows.append((variant, *scores, *hits, str(m.different_items), number(m.repetition, 2), number(m.seconds_per_turn, 2)))
     columns = (
-        "variant", *(f"iEval {judge}" for judge in found.judges), "Recall@1", "in any turn", "items", "same reply", "s a turn",
+        "variant", *(f"iEval {judge}" for judge in found.judges), "Hit@reply", "in any turn", "items", "same reply", "s a turn",
     )  # fmt: skip
     return Sheet(title=label(arm), columns=columns, rows=tuple(rows), note="95% intervals. Same reply: the commonest one's share.")
 

@@ -47,7 +47,7 @@ class Variety(Frozen):
     repetition: Measure
     """Share of a row's turns that offer only items already named."""
     success: Measure
-    """Share of rows that hit in any turn: Recall@1 in any turn by another name."""
+    """Share of rows that hit in any turn: Hit@reply in any turn by another name."""
     success_turn: Measure
     """Number of the first turn that hits, from 1, over the successful rows only: never read it without `success`."""
 
@@ -78,7 +78,7 @@ def measure_variety(
         popularity=measure({o.key: popularity_of(o, ranks) for o in outcomes}, None, seed),
         off_catalogue=measure({o.key: off_catalogue(o, linker) for o in outcomes}, (0, 1), seed),
         repetition=measure({o.key: repetition(o, linker) for o in outcomes}, (0, 1), seed),
-        success=measure(row_values(outcomes, METRICS["recall@1-interactive"]), (0, 1), seed),
+        success=measure(row_values(outcomes, METRICS["hit-any"]), (0, 1), seed),
         success_turn=measure(succeeded, None, seed),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, Comparison, kind_of
+from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics
 from usbrec.evaluation.tables import p_value
 from usbrec.types import Outcome
@@ -17,16 +17,16 @@ _SAME_REPLY = 0.2  # from this share of one and the same reply on, a model arm i
 def verdicts(paired: Sequence[Comparison], judges: Sequence[str], leading: str | None) -> list[str]:
     """Plain sentences: for each judge first whether it can tell at all, then what it shows; what the linked items show comes last."""
     told: list[str] = []
-    for metric, judge in (*(("ieval", judge) for judge in judges), ("recall@1", COUNTED)):
-        own = [c for c in paired if (c.metric, c.judge) == (metric, judge)]
-        told += [scale(own, metric, judge), *(sentence(c) for c in _headline(own, leading))]
+    for metric, judge in (*(("ieval", judge) for judge in judges), ("hit", COUNTED)):
+        own = [c for c in paired if c.metric.removesuffix("-unleaked") == metric and c.judge == judge]
+        told += [scale(own, own[0].metric if own else metric, judge), *(sentence(c) for c in _headline(own, leading))]
     return told
 
 
 def _headline(own: Sequence[Comparison], leading: str | None) -> list[Comparison]:
-    """The comparisons that a summary needs: the leading arm against baselines and ceiling, then each step."""
-    order = {"baselines": 0, "training": 1, "search": 2}
-    against = (COLLABORATIVE, "floor:most-popular", leading)
+    """The comparisons that a summary needs: the leading arm against its retriever, against baselines and ceiling, then each step."""
+    order = {"retrieval": 0, "baselines": 1, "training": 2, "search": 3}
+    against = (*RETRIEVERS, COLLABORATIVE, "floor:most-popular", leading)
     kept = [c for c in own if c.question in ("training", "search") or (leading in (c.a, c.b) and c.question in order and c.b in against)]
     return sorted(kept, key=lambda c: (order[c.question], c.b != COLLABORATIVE))
 
@@ -82,7 +82,7 @@ def _span(found: Comparison) -> str:
 
 def warnings(arms: Mapping[str, ArmMetrics], judges: Sequence[str], outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
     """What must be known before a score is quoted; empty when all is well."""
-    missing = [arm for arm in (*FLOORS, CEILING, COLLABORATIVE) if arm not in arms]
+    missing = [arm for arm in (*FLOORS, CEILING, *RETRIEVERS, COLLABORATIVE) if arm not in arms]
     told = [f"Not measured: {', '.join(missing)}. Scores without them have no full scale."] if missing else []
     keys = {arm: {o.key for o in rows} for arm, rows in outcomes.items()}
     if len({frozenset(found) for found in keys.values()}) > 1:
@@ -103,7 +103,7 @@ def low_ceiling(arms: Mapping[str, ArmMetrics], linking: Mapping[str, Mapping[st
     if CEILING not in arms:
         return []
     counted = arms[CEILING].counted
-    found = counted["recall@1-unleaked"] if counted["recall@1-unleaked"].rows else counted["recall@1"]
+    found = counted["hit-unleaked"]
     if found.mean is None or found.mean >= _LEAST_CEILING:
         return []
     known = ", ".join(f"{split} {told['recall']:.2f}" for split, told in linking.items() if isinstance(told.get("recall"), int | float))

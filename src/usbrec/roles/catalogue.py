@@ -1,15 +1,16 @@
 """The roles that need no model: the programmatic judge, the profiler that reads linked items, and the internal judge of the search.
 
-The catalogue judge can be verified by hand: 2 if a target is among the items that count; else 0 if no *new* item is offered;
-else 1 if a new item is comparable with a target; else 0.  Only the first `MAX_COUNTED_ITEMS` items of a reply count, so that a list of
-titles buys nothing.
+One rule says what a reply offers (`offer`): its first new item, nothing else.  A list of titles so buys nothing, and costs what stands in
+it, since an item once named is not new again.  A target that was named already cannot be hit.
+
+The catalogue judge can be verified by hand: 2 if a target is offered; 0 if nothing is; 1 if what is offered is comparable with a target;
+else 0.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -18,7 +19,8 @@ from usbrec.cooccurrence import Cooccurrence
 from usbrec.linking import Linker
 from usbrec.types import Dialogue, Profile, Score
 
-MAX_COUNTED_ITEMS = 3
+OFFER = "the first new item of a reply counts"
+"""The rule, for the fingerprint of whatever rests on it."""
 
 
 def named_items(dialogue: Dialogue, linker: Linker) -> frozenset[str]:
@@ -27,13 +29,18 @@ def named_items(dialogue: Dialogue, linker: Linker) -> frozenset[str]:
 
 
 def target_hit(dialogue: Dialogue, targets: Sequence[str], linker: Linker) -> tuple[bool, tuple[str, ...]]:
-    """(is a target among the last message's counted items, the new items among them).
+    """(does the last message offer a target, what it offers: one item or none)."""
+    offered = offer(dialogue, linker)
+    return offered in targets, () if offered is None else (offered,)
 
-    New means: not named by anyone before the last message.
-    """
-    counted = linker.items(dialogue.messages[-1].text)[:MAX_COUNTED_ITEMS]
+
+def offer(dialogue: Dialogue, linker: Linker) -> str | None:
+    """What the last message offers: the first of its items that nobody has named before; None where there is none."""
+    items = linker.items(dialogue.messages[-1].text)
+    if not items:
+        return None
     before = named_items(Dialogue(messages=dialogue.messages[:-1]), linker)
-    return bool(set(counted) & set(targets)), tuple(item for item in counted if item not in before)
+    return next((item for item in items if item not in before), None)
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,12 @@ class CatalogueJudge:
     async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
         hit, fresh = target_hit(dialogue, self.targets, self.linker)
         if hit:
-            return Score(value=2, reason="a target is named", judge=self.name, hit=True, items=fresh)
+            return Score(value=2, reason="a target is offered", judge=self.name, hit=True, items=fresh)
         if not fresh:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
-        for item in fresh:
-            if any(self.catalogue.comparable(item, target) for target in self.targets):
-                return Score(value=1, reason=f"{item} is comparable with a target", judge=self.name, items=fresh)
-        return Score(value=0, reason="nothing comparable is offered", judge=self.name, items=fresh)
+        if any(self.catalogue.comparable(fresh[0], target) for target in self.targets):
+            return Score(value=1, reason=f"{fresh[0]} is comparable with a target", judge=self.name, items=fresh)
+        return Score(value=0, reason="what is offered is not comparable", judge=self.name, items=fresh)
 
 
 _AVERSION = re.compile(
@@ -203,17 +209,9 @@ class Affinity:
 AffinityFor = Callable[[Profile], Affinity]
 
 
-def worth_of(affinities: Iterable[float]) -> float:
-    """The value of offering items of these affinities: twice the chance that one of them fits, 2 (1 - prod(1 - affinity)), in [0, 2]."""
-    return 2 * (1 - math.prod(1 - affinity for affinity in affinities))
-
-
 @dataclass(frozen=True)
 class CatalogueProfileJudge:
-    """The search's own judge without an LLM: the worth of the new items (see `worth_of`).
-
-    Like the evaluation's judge it counts `MAX_COUNTED_ITEMS` items at most.
-    """
+    """The search's own judge without an LLM: twice the affinity of what is offered, in [0, 2]."""
 
     linker: Linker
     affinity: Affinity
@@ -223,9 +221,8 @@ class CatalogueProfileJudge:
         _, fresh = target_hit(dialogue, (), self.linker)
         if not fresh:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
-        fits = {item: self.affinity(item) for item in fresh}
-        told = ", ".join(f"{item} {value:.2f}" for item, value in fits.items())
-        return Score(value=worth_of(fits.values()), reason=f"affinity: {told}", judge=self.name, items=fresh)
+        fit = self.affinity(fresh[0])
+        return Score(value=2 * fit, reason=f"affinity: {fresh[0]} {fit:.2f}", judge=self.name, items=fresh)
 
 
 @dataclass(frozen=True)

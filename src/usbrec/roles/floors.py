@@ -1,4 +1,4 @@
-"""Recommenders without a model: the floors, the collaborative baseline and the ceiling, which stand beside every number.
+"""Recommenders without a model: the floors, the retriever, the collaborative baseline and the ceiling, which stand beside every number.
 
 A judge that does not put the ceiling far above every floor measures nothing (docs/judges.md).
 """
@@ -12,11 +12,12 @@ from usbrec.cooccurrence import Cooccurrence
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 from usbrec.roles import Reply
-from usbrec.roles.catalogue import CatalogueProfiler, named_items
+from usbrec.roles.catalogue import CatalogueProfiler, Retriever, named_items
 from usbrec.seeds import rng_of
 from usbrec.types import Dialogue, Example
 
 QUESTION = "What kind of films do you usually like?"
+WHO = "Which director or actor do you like?"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,23 @@ class Collaborative:
         profile = await CatalogueProfiler(self.catalogue, self.linker).profile(dialogue, seed=seed)
         best = self.cooccurrence.rank(profile.likes, {*profile.mentioned, *profile.dislikes}, 1)
         return Reply(text=f"Have you seen {self.catalogue[best[0][0]].name}?" if best else QUESTION)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Offers the retriever's first items in a fixed sentence: what a language model behind the same retriever has to beat."""
+
+    retriever: Retriever
+    count: int = 1
+    question: str = ""
+    """Said after them."""
+
+    async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
+        names = [self.retriever.catalogue[item].name for item in await self.retriever.items(dialogue, k=self.count)]
+        if not names:
+            return Reply(text=self.question or QUESTION)
+        listed = " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        return Reply(text=f"Have you seen {listed}? {self.question}".strip())
 
 
 @dataclass(frozen=True)

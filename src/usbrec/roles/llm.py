@@ -20,7 +20,7 @@ from usbrec.errors import EngineReply
 from usbrec.linking import Linker
 from usbrec.prompts import render
 from usbrec.roles import Reply
-from usbrec.roles.catalogue import MAX_COUNTED_ITEMS, CatalogueProfiler, named_items, target_hit
+from usbrec.roles.catalogue import OFFER, CatalogueProfiler, named_items, target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Wording
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
@@ -291,13 +291,13 @@ class LLMJudge:
     """Below this share of probability on the menu the model is not answering the question: no verdict."""
     wording: Wording = "full"
     linker: Linker | None = None
-    """Cuts the reply that is graded after its third item; None shows all of it."""
+    """Cuts the reply that is graded before its second new item; None shows all of it."""
     name: str = "llm"
 
     async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
         before, reply = _split(dialogue)
         if self.linker:
-            reply = that_counts(reply, self.linker)
+            reply = that_counts(before, reply, self.linker)
         wishes = describe([self.catalogue[t] for t in self.targets])
         prompt = render(RUBRICS[self.wording], wishes=wishes, transcript=transcript(before), reply=reply)
         return await verdict(self.engine, prompt, self, seed)
@@ -322,10 +322,10 @@ class LLMProfileJudge:
 
 @dataclass(frozen=True)
 class GroundedJudge:
-    """Rules first: a named target is 2, nothing new is 0.  The LLM decides only the rest, and only between 0 and 1: its 2 counts as 1.
+    """Rules first: an offered target is 2, nothing new is 0.  The LLM decides only the rest, and only between 0 and 1: its 2 counts as 1.
 
     A miss that an LLM calls better than what was wished for would else stand beside a hit, and by a majority of votes many do
-    (`docs/experiments/calibration`); so would a long list whose target comes too late to count.
+    (`docs/experiments/calibration`); so would a list whose target comes too late to count.
     """
 
     llm: LLMJudge
@@ -335,7 +335,7 @@ class GroundedJudge:
     async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
         hit, fresh = target_hit(dialogue, self.llm.targets, self.linker)
         if hit:
-            return Score(value=2, reason="a target is named", judge=self.name, hit=True, items=fresh)
+            return Score(value=2, reason="a target is offered", judge=self.name, hit=True, items=fresh)
         if not fresh:
             return Score(value=0, reason="nothing new is offered", judge=self.name)
         score = await self.llm.score(dialogue, start=start, seed=seed)
@@ -357,17 +357,17 @@ def asked(judges: Sequence[JudgeSettings], seeker: SeekerSettings | None = None)
     """For fingerprints: the prompts and rules of those who answer the recommender, where they are LLMs."""
     rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
     rules = {"miss": "at most 1"} if any(judge.kind == "grounded" for judge in judges) else {}
-    rules |= {"counted": str(MAX_COUNTED_ITEMS)} if rubrics else {}
-    return prompts.digests_of(*(["seeker"] if seeker and seeker.kind == "llm" else []), *rubrics) | rules
+    return prompts.digests_of(*(["seeker"] if seeker and seeker.kind == "llm" else []), *rubrics) | rules | {"counted": OFFER}
 
 
-def that_counts(reply: str, linker: Linker) -> str:
-    """A reply up to where it names more items than count, so that a list of titles buys no grade; the whole of any other."""
-    seen: set[str] = set()
+def that_counts(before: Dialogue, reply: str, linker: Linker) -> str:
+    """A reply up to where it names a second new item, so that a list of titles buys no grade; the whole of any other."""
+    named, offered = named_items(before, linker), ""
     for mention in linker.mentions(reply):
-        if mention.item:
-            seen.add(mention.item)
-        if len(seen) > MAX_COUNTED_ITEMS:
+        if mention.item is None or mention.item in named:
+            continue
+        offered = offered or mention.item
+        if mention.item != offered:
             return reply[: mention.start].rstrip(" ,;:-–") + " [...]"
     return reply
 
