@@ -198,7 +198,7 @@ class Calibrating:
         if strange := sorted(self.labels.keys() - known):
             what = f"{len(strange)} labelled rows are not among the rows of {self.split} with a whole human reply: {', '.join(strange[:3])}"
             raise DataError(what, where="--labels", fix="label rows of this split of this recipe's data (`usbrec judge sheet`)")
-        drawn = sample_rows(usable, self.rows, self.recipe.seed, "calibrate")
+        drawn = sample_rows([e for e in usable if not e.leaks], self.rows, self.recipe.seed, "calibrate")  # what was named is no offer
         keys = {example.key for example in drawn} | self.labels.keys()
         if not keys:
             raise DataError(f"the {self.split} split has no row with a whole human reply", where=self.recipe.data.kind)
