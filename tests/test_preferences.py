@@ -59,6 +59,65 @@ async def test_paper_rule_same_sides_give_no_pair() -> None:
     assert row.pair is None and row.outcome == "chosen and rejected are the same"
 
 
+async def test_paper_rule_takes_a_score_of_2_and_rejects_up_to_the_low_one() -> None:
+    """Likeness (1) is neither good enough to be chosen nor bad enough to be rejected; `paper_low` moves the second bound alone."""
+    (row,) = await rows_for((LIKE,), targets=("heat", "casi"), pairing="paper")
+    assert row.pair is None and row.outcome == "chosen and rejected are the same"  # the human on both sides
+    (row,) = await rows_for((LIKE,), targets=("heat", "casi"), pairing="paper", paper_low=1)
+    assert row.pair is not None and (row.pair.chosen_from, row.pair.rejected, row.pair.rejected_score) == ("human", LIKE, 1)
+    (row,) = await rows_for((HIT, LIKE), targets=("heat", "casi"), pairing="paper")
+    assert row.pair is not None and (row.pair.chosen, row.pair.rejected_from) == (HIT, "human")
+
+
+async def test_paper_rule_takes_the_human_reply_of_its_own_dialogue() -> None:
+    make = maker((LIKE, MISS), pairing="paper")
+    given = [example(f"d{n}:1").model_copy(update={"reply": f"You should see Casino (1995), {n} of 3."}) for n in range(3)]
+    rows = make_pairs(given, [await make(each) for each in given], make.settings)
+    assert [row.pair and (row.pair.key, row.pair.chosen) for row in rows] == [(each.key, each.reply) for each in given]
+
+
+async def test_paper_rule_keeps_the_prompt_that_was_answered() -> None:
+    """The chosen reply names a retrieved item: without it in the prompt the model would learn to say what it was not told."""
+
+    async def retrieve(_: Dialogue, count: int) -> Sequence[str]:
+        return ["Casino (1995)"]
+
+    make = replace(maker((HIT, MISS), hinted=1.0, pairing="paper"), policy_with=lambda _: Parrot(samples=(HIT, MISS)), retrieve=retrieve)
+    (row,) = make_pairs([example()], [await make(example())], make.settings)
+    assert row.pair is not None and (row.pair.chosen, row.pair.hints) == (HIT, ("Casino (1995)",))
+
+
+async def test_paper_rule_leaves_out_a_human_reply_that_repeats_a_target() -> None:
+    (row,) = await rows_for((LIKE, MISS), targets=("heat",), pairing="paper")
+    assert row.pair is None and row.outcome == "the human reply names no new target"
+
+
+def test_paper_rule_needs_whole_grades() -> None:
+    """An expectation is never exactly 2 or 0: no dialogue would ever give a pair."""
+    for kind in ("llm", "grounded"):
+        with pytest.raises(ValueError, match="method: vote"):
+            PreferenceSettings.model_validate({"pairing": "paper", "judge": {"kind": kind, "method": "choose"}})
+        PreferenceSettings.model_validate({"pairing": "paper", "judge": {"kind": kind, "method": "vote"}})
+        PreferenceSettings.model_validate({"pairing": "margin", "judge": {"kind": kind, "method": "choose"}})
+
+
+async def test_a_target_named_before_earns_nothing() -> None:
+    """Else RL learns to repeat: Heat is a target, and the seeker has just said it."""
+    leaked = example(targets=("heat", "casi"))
+    assert leaked.leaks == ("heat",)
+    found = await maker(("Heat (1995)!", "Heat (1995), or Casino (1995).", HIT), hits=1.5)(leaked)
+    assert [(c.score.value, c.score.hit) for c in found.candidates if c.score] == [(0, False), (2, True), (2, True)]
+    (row,) = await rows_for(("Heat (1995)!", "What else?"), targets=("heat",), hits=1.5, offers=0.5)
+    assert row.pair is None and row.outcome == "all candidates score alike"
+
+
+async def test_a_hit_is_worth_its_bonus() -> None:
+    """2 + 1.5 against the likeness's 1; the kept scores stay the judge's."""
+    (row,) = await rows_for((HIT, LIKE), targets=("heat", "casi"), hits=1.5)
+    assert row.pair is not None and (row.pair.chosen_score, row.pair.rejected_score) == (3.5, 1.0)
+    assert [c.score.value for c in row.candidates if c.score] == [2, 1]
+
+
 async def test_equal_scores_give_no_pair() -> None:
     (row,) = await rows_for((MISS, "Alien (1979)"))
     assert row.pair is None and row.outcome == "all candidates score alike"
@@ -85,6 +144,26 @@ async def test_the_end_of_the_look_ahead_alone_scores_where_asked() -> None:
     (candidate,) = found.candidates
     assert candidate.score is not None and candidate.score.value == 0  # the greedy Toy Story
     assert [m.text for m in candidate.continuation][-1] == "Have you seen Toy Story (1995)?"
+
+
+async def test_a_hit_ends_the_look_ahead() -> None:
+    """The greedy reply would be another film, and score 0: a reply that names the target must not pay for what nobody needs to say."""
+    for scored in ("every", "last"):
+        found = await maker((HIT,), turns=2, scored=scored)(example())
+        (candidate,) = found.candidates
+        assert candidate.score is not None and (candidate.score.value, candidate.score.hit) == (2, True)
+        assert candidate.continuation == ()
+        (row,) = await rows_for((HIT, MISS), turns=1, scored=scored)
+        assert row.pair is not None and (row.pair.chosen, row.pair.rejected) == (HIT, MISS)
+
+
+async def test_a_hit_in_the_look_ahead_ends_it_too() -> None:
+    """Likeness 1, then the target 2; the third turn is not played."""
+    for scored, value in (("every", 1.5), ("last", 2)):
+        make = replace(maker((LIKE,), turns=2, scored=scored), policy=Parrot(greedy=HIT, samples=(LIKE,)))
+        (candidate,) = (await make(example(targets=("heat", "casi")))).candidates
+        assert candidate.score is not None and candidate.score.value == value
+        assert [m.text for m in candidate.continuation][1:] == [HIT]
 
 
 async def test_the_human_reply_is_judged_as_it_stands() -> None:
@@ -177,7 +256,7 @@ async def test_rows_keep_everything_that_is_needed_to_train_or_to_score_again() 
     (row,) = await rows_for((HIT, MISS), turns=1)
     again = preferences.PreferenceRow.model_validate_json(row.model_dump_json())
     assert again == row and again.pair is not None and again.pair.dialogue == example().dialogue
-    assert all(c.score is not None and c.score.reason and c.continuation for c in again.candidates)
+    assert all(c.score is not None and c.score.reason and bool(c.continuation) != c.score.hit for c in again.candidates)
     assert again.human is not None and again.human.score is not None and again.human.score.value is not None
 
 

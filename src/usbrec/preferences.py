@@ -5,12 +5,14 @@ the targets), each reply judged; then one pair by the pairing rule.  Everything 
 played, and why a dialogue gave no pair.  Rules:
 
 - `paper`: chosen = the best candidate if its score is 2, else the human reply; rejected = the worst candidate if it scored at most
-  `paper_low` (the paper: 0), else the human reply; equal sides give no pair.
+  `paper_low` (the paper: 0), else the human reply; equal sides give no pair, nor does a human reply whose targets were all named before.
 - `best-worst`: on-policy, the best candidate against the worst, where they differ at all.
 - `margin`: as best-worst, but only where they differ by at least `margin`.
 
 The trial saw the paper's rule collapse a LoRA-trained model, since human replies are far less likely under the policy than its
 own samples; on-policy pairs worked.
+
+A reply that offers a target ends its look-ahead: the seeker has what they came for, and whatever was said next would only count against it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from usbrec.conversation import converse, judge_replies
 from usbrec.engine import ChatMessage
@@ -47,7 +49,7 @@ class PreferenceSettings(Settings):
     temperature: float = Field(default=0.5, gt=0, le=10)
     """Of the candidates."""
     turns: int = Field(default=0, ge=0, le=100)
-    """Turns of look-ahead played after a candidate."""
+    """Turns of look-ahead played after a candidate, fewer where a target is offered."""
     scored: Literal["every", "last"] = "every"
     """Whose score a candidate gets that was played forward: `every`, the mean over its own and the later replies; `last`, that of the last
     reply alone (the paper's: the dialogue is judged at its end)."""
@@ -66,7 +68,7 @@ class PreferenceSettings(Settings):
     judge_human: bool = True
     """The human reply is judged too, as it stands: no pair needs its score, the data card shows it; the paper leaves it unjudged."""
     pairing: PairingRule = "best-worst"
-    """`paper`, `best-worst` or `margin`."""
+    """`paper`, `best-worst` or `margin`; `paper` needs whole grades, so a judge that votes or the catalogue's."""
     margin: float = Field(default=1.0, gt=0)
     """Least difference of the scores for the rule `margin`."""
     paper_low: float = Field(default=0.0, ge=0)
@@ -78,6 +80,15 @@ class PreferenceSettings(Settings):
     """Added to a score of 2, so that a hit outweighs likeness."""
     offers: float = Field(default=0.0, ge=0, le=1)
     """Added to a reply that offers anything new, so that dialogues whose candidates all score 0 still teach to offer, not to chat."""
+
+    @model_validator(mode="after")
+    def _grades(self) -> PreferenceSettings:
+        if self.pairing == "paper" and self.judge.kind != "catalogue" and self.judge.method == "choose":
+            raise ValueError(
+                "pairing: paper asks for scores of exactly 2 and 0, which the expectation of a judge with method: choose never is; "
+                "give the judge method: vote, or take pairing: best-worst or margin"
+            )
+        return self
 
 
 class CandidateSet(Frozen):
@@ -172,6 +183,7 @@ class CandidateMaker:
             turns=1 + (self.settings.turns if turns is None else turns),
             seed=seed,
             first=text,
+            done=lambda said: target_hit(said, targets, self.linker)[0],
         )
         judge = self.judge_for(targets)
         if self.settings.scored == "last":
@@ -237,15 +249,17 @@ def _paper_pair(
 ) -> PreferenceRow:
     good, bad = _value(best), _value(worst)
     take_best, take_worst = good >= 2, bad <= settings.paper_low
-    human = example.reply if example.reply_whole and row.human else ""
+    fresh = set(example.targets) - set(example.leaks)  # to repeat what was named already is nothing to learn
+    human = example.reply if example.reply_whole and row.human and fresh else ""
     if not human and not (take_best and take_worst):
-        return PreferenceRow.model_validate({"outcome": "the human reply is missing", **common})
+        outcome = "the human reply is missing" if fresh else "the human reply names no new target"
+        return PreferenceRow.model_validate({"outcome": outcome, **common})
     chosen, rejected = best.text if take_best else human, worst.text if take_worst else human
     if chosen == rejected:
         return PreferenceRow.model_validate({"outcome": "chosen and rejected are the same", **common})
     said = 2.0  # the human reply names the targets by construction
     pair = PreferencePair(
-        key=example.key, dialogue=row.dialogue, chosen=chosen, rejected=rejected,
+        key=example.key, dialogue=row.dialogue, hints=row.hints, chosen=chosen, rejected=rejected,
         chosen_from="policy" if take_best else "human", rejected_from="policy" if take_worst else "human",
         chosen_score=good if take_best else said, rejected_score=bad if take_worst else said,
     )  # fmt: skip

@@ -82,6 +82,8 @@ BROKEN: list[tuple[str, str, tuple[str, ...]]] = [
     ("infinite", DEMO + "sft: {learning_rate: .inf}\n", ("sft.learning_rate", "finite")),
     ("minus infinite", DEMO + "sft: {weight_decay: -.inf}\n", ("sft.weight_decay", "finite")),
     ("no number", DEMO + "search: {consensus: .nan}\n", ("search.consensus", "finite")),
+    ("whole grades of an expectation", DEMO + "engines: {judge: {model: m}}\nprefer: {pairing: paper, judge: {kind: llm}}\n",
+     ("prefer: pairing: paper", "method: vote")),
     ("an infinite word", DEMO + "prefer: {temperature: 'inf'}\n", ("prefer.temperature", "finite")),
     ("infinite seconds", DEMO + "search: {budget: {seconds: .inf}}\n", ("search.budget.seconds", "finite")),
     ("infinite rows", DEMO + "evaluate: {rows: .inf}\n", ("evaluate.rows", "finite")),
