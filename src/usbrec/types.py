@@ -221,9 +221,9 @@ class Turn(Frozen):
 
     reply: str
     items: tuple[str, ...]
-    """What the reply offers: its first new item (`roles.catalogue.offer`), or nothing.  Up to three items in runs of usbrec 0.1."""
+    """What the reply offers: its first new item (`roles.catalogue.offer`), or nothing.  In earlier runs up to three items."""
     named: tuple[str, ...] = ()
-    """All items of the reply in order, named before or not.  Empty in runs of usbrec 0.1."""
+    """All items of the reply in order, named before or not.  Empty in earlier runs."""
     scores: tuple[Score, ...]
     """One per judge, in the order of the recipe."""
     search: SearchTrace | None = None
