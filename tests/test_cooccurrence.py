@@ -56,3 +56,24 @@ def test_loads_a_prepared_folders_likes(tmp_path: Path) -> None:
     path = tmp_path / "likes.jsonl"
     jsonl.rewrite(path, [Likes(key=str(n), items=items) for n, items in enumerate(LIKES)])
     assert Cooccurrence.load(path).scores(["a"]) == TABLE.scores(["a"])
+
+
+MANY = (("a", "b", "c"), ("a", "b"), ("b",), ("d", "d"), ("c", "a"), ("e", "b", "a", "c"))
+
+
+@pytest.mark.parametrize("out", range(len(MANY)))
+def test_without_a_dialogue_the_table_is_the_one_that_never_had_it(out: int) -> None:
+    """To the last bit, and in the order of equals; d and e are liked by one dialogue each, and go with it."""
+    whole, rest = Cooccurrence(MANY), Cooccurrence([*MANY[:out], *MANY[out + 1 :]])
+    apart = whole.without(MANY[out])
+    assert apart.popularity == rest.popularity
+    for liked in ([], ["a"], ["a", "c"], ["e", "b"], ["d"]):
+        assert apart.scores(liked) == rest.scores(liked)
+        assert apart.rank(liked, ["b"], 10) == rest.rank(liked, ["b"], 10)
+        assert [apart.score(liked, item) for item in "abcdef"] == [rest.score(liked, item) for item in "abcdef"]
+    assert whole.scores(["a"]) == Cooccurrence(MANY).scores(["a"])  # itself unchanged
+
+
+def test_two_dialogues_can_be_left_out() -> None:
+    apart, rest = Cooccurrence(MANY).without(MANY[0]).without(MANY[5]), Cooccurrence(MANY[1:5])
+    assert (apart.popularity, apart.scores(["a", "b"])) == (rest.popularity, rest.scores(["a", "b"]))

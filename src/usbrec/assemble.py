@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +53,8 @@ REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor
 """Arms without a model, in every evaluation."""
 RANKERS = ("retrieval", "co-occurrence", "most popular")
 """Rankers without a model, beside every ranking."""
+APART = "items are retrieved for a training row without the likes of its own dialogue"
+"""The rule, for the fingerprint of whatever rests on it."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,29 @@ class World:
     catalogue: Catalogue
     linker: Linker
     cooccurrence: Cooccurrence
+    likes: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    """Training dialogue -> what it added to `cooccurrence`."""
 
     @classmethod
     def of(cls, folder: Path) -> World:
         prepared = data.load(folder)
+        likes: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for row in prepared.likes:
+            likes[row.key].append(row.items)
         return cls(
             splits=prepared.splits,
             catalogue=prepared.catalogue,
             linker=Linker(prepared.catalogue),
-            cooccurrence=Cooccurrence(prepared.likes),
+            cooccurrence=Cooccurrence([row.items for row in prepared.likes]),
+            likes=dict(likes),
         )
+
+    def without(self, example: Example) -> World:
+        """For a training row: its own dialogue's likes left out, so that what is retrieved for it is no better than for any other."""
+        table = self.cooccurrence
+        for items in self.likes.get(example.dialogue_id, ()):
+            table = table.without(items)
+        return replace(self, cooccurrence=table)
 
 
 @dataclass
@@ -120,6 +136,10 @@ class Assembly:
         """The same with another model for the roles that the recipe's judge plays."""
         engines = self.recipe.engines.model_copy(update={"judge": engine})
         return replace(self, recipe=self.recipe.model_copy(update={"engines": engines}))
+
+    def apart_from(self, example: Example) -> Assembly:
+        """For a training row: the same over a world without its own dialogue."""
+        return replace(self, world=self.world.without(example))
 
     def seeker_for(self, settings: SeekerSettings) -> SeekerFor:
         world, noun = self.world, self.recipe.recommender.noun

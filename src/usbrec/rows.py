@@ -21,7 +21,10 @@ def sample_rows(rows: Sequence[Example], limit: int | None, seed: int, use: str)
 
 
 async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int | None = None) -> list[Any]:
-    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them."""
+    """SFT rows of a split: (recommender's view of the dialogue, human reply); a share of them with hints, the target among them.
+
+    What is retrieved for a row does not rest on the likes of its own dialogue.
+    """
     from usbrec.training import SftRow
 
     settings, voice = recipe.imitation, recipe.recommender
@@ -29,13 +32,13 @@ async def imitation_rows(recipe: Recipe, world: World, split: str, *, limit: int
     if settings.new_offers_only:
         usable = [e for e in usable if set(e.targets) - set(e.leaks)]
     chosen = sample_rows(usable, limit or settings.rows, recipe.seed, f"imitate {split}")
-    retriever = Assembly(recipe, world, Engines()).retriever
+    assembly = Assembly(recipe, world, Engines())
     rows = []
     for example in chosen:
         rng = rng_of(recipe.seed, "hints", example.key)
         hints: list[str] = []
         if rng.random() < voice.hint_share:
-            found = await retriever.items(example.dialogue, k=voice.hint_count)
+            found = await assembly.apart_from(example).retriever.items(example.dialogue, k=voice.hint_count)
             fresh = [t for t in example.targets if t not in example.leaks][:2]
             count = rng.randint(1, voice.hint_count)
             listed = [*fresh, *(item for item in found if item not in fresh)][:count]

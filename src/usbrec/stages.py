@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts, readiness
-from usbrec.assemble import RANKERS, REFERENCES, RETRIEVAL, Assembly, Engines, World
+from usbrec.assemble import APART, RANKERS, REFERENCES, RETRIEVAL, Assembly, Engines, World
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
 from usbrec.errors import ConfigError, UsbrecError
@@ -124,7 +124,7 @@ class Loop:
         parts = {
             "prepare": marks["prepare"], "model": models.resolve(recipe.base_model).digest, "sft": recipe.sft.model_dump(mode="json"),
             "imitation": recipe.imitation.model_dump(mode="json"), "seed": recipe.seed, **self._voice(),
-            "affinity": self._affinity() if recipe.recommender.hint_share else None,
+            "affinity": self._affinity() | {"training rows": APART} if recipe.recommender.hint_share else None,
         }  # fmt: skip
         return await self.run.stage("sft", parts, work, label="LoRA fine-tuning on human replies", reads=["prepare"])
 
@@ -194,7 +194,11 @@ class Loop:
             examples = sample_rows(world.splits["train"], settings.rows, recipe.seed, "prefer")
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 assembly = Assembly(recipe, world, engines)
-                maker = assembly.candidate_maker(engines.get(self.engine_of("sft")))
+                engine = engines.get(self.engine_of("sft"))
+
+                async def maker(example: Example) -> preferences.CandidateSet:
+                    return await assembly.apart_from(example).candidate_maker(engine)(example)
+
                 sets = await map_rows(
                     examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
                     row_key=lambda r: r.key, failed=lambda e, fault: preferences.CandidateSet(key=e.key, error=str(fault)),
@@ -216,7 +220,8 @@ class Loop:
             "prepare": marks["prepare"], "policy": marks.get("export/sft", self.engine_of("sft").identity()),
             "prefer": settings.model_dump(mode="json"), "engines": self._engines(settings.seeker, [settings.judge]),
             "seed": recipe.seed, **self._voice(),
-            "others": asked([settings.judge], settings.seeker), "affinity": self._affinity() if settings.hinted else None,
+            "others": asked([settings.judge], settings.seeker),
+            "affinity": self._affinity() | {"training rows": APART} if settings.hinted or recipe.recommender.hints else None,
         }  # fmt: skip
         reads = ["prepare", *(["export/sft"] if "export/sft" in marks else [])]
         return await self.run.stage("prefer", parts, work, label="drawing and judging candidates (PODCS)", reads=reads)

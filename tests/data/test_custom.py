@@ -41,7 +41,7 @@ def test_short_rows_become_examples(tmp_path: Path) -> None:
     assert (second.key, second.targets) == ("d:4", ("g2",))
     assert prepared.card.skipped["train"] == {"no target": ["train-3:1"]}
     assert data.load(tmp_path / "out").splits == prepared.splits
-    assert prepared.likes == [("g1", "h"), ("g2",)]
+    assert [row.items for row in prepared.likes] == [("g1", "h"), ("g2",)]
 
 
 @pytest.mark.parametrize(

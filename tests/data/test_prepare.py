@@ -119,7 +119,7 @@ def test_every_trap_is_counted_and_every_skipped_row_named(redial: Path, tmp_pat
 
 def test_likes_come_from_training_dialogues_only(redial: Path, tmp_path: Path) -> None:
     prepared = data.prepare(RedialSettings(), redial, tmp_path / "out")
-    assert prepared.likes == [("100001", "100004")], "3 is in valid, 5 in test; a disliked title does not count"
+    assert [row.items for row in prepared.likes] == [("100001", "100004")], "3 is in valid, 5 in test; a disliked title does not count"
     assert prepared.card.counts["likes"]["rated dialogues left out: valid or test"] == 2
 
 

@@ -43,7 +43,9 @@ def test_turns_sides_and_targets(tmp_path: Path) -> None:
     train, valid = prepared.splits["train"], prepared.splits["valid"]
     assert len(train) + len(valid) == 60
     assert valid
-    assert prepared.likes == [("111",)] * len(train), "likes of training dialogues only"
+    assert [(row.key, row.items) for row in prepared.likes] == [(row.dialogue_id, ("111",)) for row in train], (
+        "likes of training dialogues only"
+    )
 
 
 def test_attributes_come_from_id2info_where_it_lies_beside(tmp_path: Path) -> None:

@@ -156,7 +156,5 @@ def _limited(prepared: Prepared, config: DemoSettings | CustomSettings) -> Prepa
             "dialogues": {split: len({row.dialogue_id for row in splits[split]}) for split in SPLITS},
         }
     )
-    from usbrec import jsonl
-
-    likes = [row for row in jsonl.read(prepared.folder / "likes.jsonl", Likes) if row.key not in held_out]
+    likes = [row for row in prepared.likes if row.key not in held_out]
     return write(prepared.folder, prepared.catalogue, splits, likes, card)

@@ -57,7 +57,7 @@ class Prepared:
     catalogue: Catalogue
     splits: dict[str, list[Example]]
     """`train`, `valid` and `test`."""
-    likes: list[tuple[str, ...]] = field(default_factory=list)
+    likes: list[Likes] = field(default_factory=list)
     """Per training dialogue: for `Cooccurrence`."""
     card: Card = field(default_factory=lambda: Card(kind="custom"))
 
@@ -69,7 +69,7 @@ def write(folder: Path, catalogue: Catalogue, splits: dict[str, list[Example]], 
         jsonl.rewrite(folder / f"{split}.jsonl", splits[split])
     jsonl.rewrite(folder / "likes.jsonl", likes)
     jsonl.write_json(folder / CARD, card.model_dump(mode="json"))
-    return Prepared(folder, catalogue, splits, [row.items for row in likes], card)
+    return Prepared(folder, catalogue, splits, list(likes), card)
 
 
 def load(folder: Path) -> Prepared:
@@ -94,5 +94,4 @@ def load(folder: Path) -> Prepared:
             if unknown:
                 where = f"{folder / split}.jsonl:{number}"
                 raise DataError(f"the target '{unknown[0]}' is not in the catalogue", where=where, fix="prepare the data anew")
-    likes = [row.items for row in jsonl.read(folder / "likes.jsonl", Likes)]
-    return Prepared(folder, catalogue, splits, likes, card)
+    return Prepared(folder, catalogue, splits, jsonl.read(folder / "likes.jsonl", Likes), card)
