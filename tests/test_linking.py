@@ -46,7 +46,7 @@ FILMS = {
 }
 CATALOGUE = Catalogue(Item(id=key, title=title, year=year, stars=("Emma Watson", "Owen Wilson")) for key, (title, year) in FILMS.items())
 LINKER = Linker(CATALOGUE)
-DATA = os.environ.get("USBREC_DATA", "")
+DATA = Path(os.environ.get("USBREC_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_linking_takes_under_a_millisecond_a_reply_whatever_the_catalogues_size(
     assert each < 0.003, f"{each * 1000:.2f} ms a reply; under 1 ms on a quiet machine"
 
 
-@pytest.mark.skipif(not (Path(DATA) / "redial" / "valid.jsonl").exists() or not DATA, reason="USBREC_DATA holds no redial/")
+@pytest.mark.skipif(not (DATA / "redial" / "valid.jsonl").exists(), reason=f"{DATA} holds no redial/valid.jsonl; USBREC_DATA names another")
 def test_precision_and_recall_on_redial_valid() -> None:
     from usbrec.data import redial
     from usbrec.data.quality import measure_rows
 
-    corpus = redial.read(Path(DATA))
+    corpus = redial.read(DATA)
     for dated in (False, True):
         quality = measure_rows(corpus.rows["valid"], corpus.reading, dated=dated)
         assert quality.precision >= 0.98, quality.most_extra
