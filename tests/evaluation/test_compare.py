@@ -8,8 +8,8 @@ import pytest
 from outcome_rows import ARMS, row, turn
 
 from usbrec.evaluation.compare import Comparison, compare_all, contrast, corrected, in_order, leading, planned
-from usbrec.evaluation.metrics import METRICS, row_values
-from usbrec.evaluation.verdicts import scale, sentence, verdicts
+from usbrec.evaluation.metrics import METRICS, measure_arm, row_values
+from usbrec.evaluation.verdicts import scale, searched, sentence, verdicts
 from usbrec.types import Outcome
 
 
@@ -113,6 +113,14 @@ def test_the_first_comparison_is_with_the_retriever_alone() -> None:
     assert ("rl+ses", "base+ses", "training") in pairs
     first = verdicts(compare_all(arms, ["catalogue"]), ["catalogue"], "rl+ses")[1]
     assert "rl+ses - retrieval:" in first
+
+
+def test_a_search_with_retrieved_items_is_called_guided() -> None:
+    arms = {arm: measure_arm(rows(arm, [1, 0]), ["j"]) for arm in ("rl", "rl+ses")}
+    [told] = searched(arms, {"guided": 6, "depth": 0})
+    assert "guided: up to 6 retrieved items" in told and "no look-ahead" in told
+    assert "2 turns of look-ahead" in searched(arms, {"guided": 1, "depth": 2})[0]
+    assert searched(arms, {"guided": 0, "depth": 1}) == searched({"rl": arms["rl"]}, {"guided": 6}) == []
 
 
 def test_the_headline_leaves_out_rows_whose_target_was_named() -> None:

@@ -78,6 +78,7 @@ def build(run: Path, judges: Sequence[str] | None = None, *, seed: int = 0) -> R
             *incomplete(run),
             *(leaks.faults if leaks else ()),
             *say.warnings(arms, names, outcomes),
+            *say.searched(arms, made_by(run).get("search") or {}),
         ),
         cards={title: flat(_document(run / path)) for title, path in CARDS.items() if not stale or path.startswith("prepare")}
         | _of_manifest(manifest.load(run)),

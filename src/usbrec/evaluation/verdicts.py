@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS, Comparison, kind_of
+from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS, SEARCH, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics
 from usbrec.evaluation.tables import p_value
 from usbrec.types import Outcome
@@ -92,6 +92,21 @@ def warnings(arms: Mapping[str, ArmMetrics], judges: Sequence[str], outcomes: Ma
     for arm in arms.values():
         told += _of_arm(arm)
     return told
+
+
+def searched(arms: Mapping[str, ArmMetrics], search: Mapping[str, Any]) -> list[str]:
+    """Says what the `+ses` arms do where retrieved items stand in their prompts: that is not the paper's search.
+
+    Args:
+        search: the section of the recipe that made the run.
+    """
+    if not any(arm.endswith(SEARCH) for arm in arms) or not search.get("guided"):
+        return []
+    ahead = f"{search['depth']} turns of look-ahead" if search.get("depth") else "no look-ahead"
+    return [
+        f"The search of the arms with {SEARCH} is guided: up to {search['guided']} retrieved items, one a prompt, worded by the model, and "
+        f"{ahead}. What it adds to the retriever alone is the first comparison; the paper's own search draws from the model only."
+    ]
 
 
 def low_ceiling(arms: Mapping[str, ArmMetrics], linking: Mapping[str, Mapping[str, Any]]) -> list[str]:
