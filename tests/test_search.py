@@ -78,6 +78,22 @@ async def test_before_its_turn_the_search_is_not_run() -> None:
     assert reply.text == "Have you seen Toy Story (1995)?" and reply.search is None
 
 
+async def test_the_last_turns_are_counted_from_the_end_of_the_evaluated_conversation() -> None:
+    """Three recommender turns after a given dialogue of three messages: they come after 3, 5 and 7."""
+    given = ["I loved Heat (1995)", "Casino (1995)?", "No."]
+    told = [dialogue(*given, *["What else?", "No."] * played) for played in range(3)]
+    assert [len(said) for said in told] == [3, 5, 7]
+
+    async def searched(start: int, turns: int, **settings: object) -> list[bool]:
+        found = search(Parrot(samples=SAMPLES), **settings).within(start, turns)
+        return [(await found.reply(said, seed=1)).search is not None for said in told]
+
+    assert await searched(3, 3, last_turns=2) == [False, True, True]
+    assert await searched(3, 3, last_turns=1) == [False, False, True]
+    assert await searched(3, 3, last_turns=9) == await searched(3, 3) == [True, True, True]
+    assert await searched(3, 3, last_turns=2, from_turn=4) == [False, False, True]
+
+
 async def test_majority_needs_no_judge() -> None:
     reply = await search(Parrot(samples=SAMPLES), strategy="majority").reply(dialogue("I loved Heat (1995)"), seed=1)
     assert reply.text == "Casino (1995) is great."

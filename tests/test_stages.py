@@ -1,4 +1,5 @@
-"""What the stages of training are given: rows of the training split alone, and retrieved items that no dialogue put there itself.
+"""What the stages are given: training, rows of the training split alone, with retrieved items that no dialogue put there itself; the
+search, where the evaluated conversation ends.
 
 Over a toy world with three splits that share no dialogue.  Only one dialogue likes Event Horizon and Toy Story: what is retrieved for that
 one must not name them, though its own likes would put them first.
@@ -18,6 +19,7 @@ from toy import FILMS
 from usbrec import config, jsonl, pipeline, preferences
 from usbrec.cooccurrence import Likes
 from usbrec.stages import Loop
+from usbrec.types import Outcome
 
 REPLIES = {"train": "You should see Casino (1995).", "valid": "What about Collateral (2004)?", "test": "Go for Alien (1979)!"}
 NAMED = {"train": "casi", "valid": "coll", "test": "alien"}
@@ -118,3 +120,16 @@ async def test_pairs_are_trained_on_and_exported_with_the_prompt_that_was_answer
     rows = trained[0]
     assert rows and len(exported) == len(rows)
     assert all(len(retrieved(row)) == 1 for row in rows) and all("suits the seeker" in line for line in exported)
+
+
+async def test_the_last_turns_of_every_evaluated_conversation_are_searched(tmp_path: Path) -> None:
+    said = [{"side": "seeker", "text": "Hello!"}, {"side": "recommender", "text": "What do you like?"}]
+    search, evaluate = {"candidates": 1, "depth": 0, "last_turns": 2}, {"turns": 3, "arms": ["base+ses"], "split": "test"}
+    with loop(tmp_path, search=search, evaluate=evaluate) as found:
+        rows = rows_of("test")
+        rows[1]["dialogue"] = [*said, *rows[1]["dialogue"]]
+        jsonl.write_text(tmp_path / "data" / "test.jsonl", "".join(preferences.as_json(row) + "\n" for row in rows))
+        await found.evaluate({"prepare": await found.prepare()})
+        outcomes = jsonl.read(found.run.folder / "evaluate" / "base+ses" / "outcomes.jsonl", Outcome)
+    assert [row.start for row in outcomes] == [1, 3, 1]
+    assert [[turn.search is not None for turn in row.turns] for row in outcomes] == [[False, True, True]] * 3

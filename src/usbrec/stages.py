@@ -336,7 +336,10 @@ class Loop:
         if arm in REFERENCES:
             return assembly.reference(arm)
         engine = assembly.engines.get(self.engine_of(arm.removesuffix("+ses")))  # type: ignore[arg-type]
-        recommender = assembly.search(engine) if arm.endswith("+ses") else assembly.recommender(engine)
+        if arm.endswith("+ses"):
+            search = assembly.search(engine)
+            return lambda example: search.within(len(example.dialogue), self.recipe.evaluate.turns)
+        recommender = assembly.recommender(engine)
         return lambda _: recommender
 
     async def report(self, marks: dict[str, str]) -> str:

@@ -99,8 +99,9 @@ TABLE: list[tuple[str, str, str]] = [
       for place in ("prefer", "evaluate") for text in ("max_tokens=30", "temperature=0.2")),
     # the search
     *((f"greedy does not search: {text}", DEMO + "search: {strategy: greedy}\n", f"search.{text}") for text in (
-        "candidates=4", "temperature=0.3", "guided=2", "from_turn=2", "budget={calls: 5}", "depth=2", "width=2", "backup=max",
-        "consensus=0.5", "stop_early=false", "enough=1", "lot=2", "profiler=llm", "seeker=llm", "judge=llm", "method=vote", "votes=3",
+        "candidates=4", "temperature=0.3", "guided=2", "from_turn=2", "last_turns=2", "budget={calls: 5}", "depth=2", "width=2",
+        "backup=max", "consensus=0.5", "stop_early=false", "enough=1", "lot=2", "profiler=llm", "seeker=llm", "judge=llm", "method=vote",
+        "votes=3",
     )),
     *((f"a majority asks no judge: {text}", DEMO + "search: {strategy: majority}\n", f"search.{text}") for text in (
         "depth=2", "width=2", "backup=max", "consensus=0.5", "stop_early=false", "enough=1", "lot=2", "profiler=llm", "seeker=llm",

@@ -17,7 +17,7 @@ in the `tree`, whole, and in the trace of every reply.  The search is anytime: w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from usbrec.engines.metered import Meter, metering
 from usbrec.linking import Linker
@@ -55,9 +55,17 @@ class Search:
     """The recommender, saying one token only: has a dialogue read into the engine's prefix cache, for `speculate`."""
     meter: Meter | None = None
     """Counts and bounds the one reply that is asked for, in place of a meter by the settings' budget; `speculate` sets it."""
+    begins: int = 0
+    """Messages that stand before the first reply that is searched; `within` sets it."""
+
+    def within(self, start: int, turns: int) -> Search:
+        """For a conversation of so many recommender turns, the first after `start` messages: `last_turns` counts from its end."""
+        last = self.settings.last_turns if isinstance(self.settings, DrawnSearch) else None
+        return self if last is None else replace(self, begins=start + 2 * (turns - last))
 
     async def reply(self, dialogue: Dialogue, *, seed: int) -> Reply:
-        if isinstance(self.settings, GreedySearch) or len(dialogue.of("seeker")) < self.settings.from_turn:
+        greedy = isinstance(self.settings, GreedySearch) or len(dialogue.of("seeker")) < self.settings.from_turn
+        if greedy or len(dialogue) < self.begins:
             return await self.recommender.reply(dialogue, seed=seed)
         found = await self.search(dialogue, seed=seed)
         return Reply(text=found.candidates[found.chosen].text, search=found)

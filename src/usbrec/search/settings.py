@@ -81,7 +81,11 @@ class DrawnSearch(PlainSearch):
     guided: int = Field(default=0, ge=0, le=1000)
     """Further candidates: so many of the retriever's best items are put before the model, one a prompt; 0 is the paper's setting."""
     from_turn: int = Field(default=0, ge=0)
-    """Search only once the seeker has spoken so often; before that the greedy reply is said."""
+    """Search only once the seeker has spoken so often, counted in the whole dialogue, the given part included; before that the greedy reply
+    is said."""
+    last_turns: int | None = Field(default=None, ge=1)
+    """Search only in the last so many of the recommender turns that an evaluation plays (`evaluate.turns`), as the paper counts: 2 is from
+    the second-to-last turn on; null: in all.  Where nobody knows when a conversation ends, in a chat, every turn is searched."""
     budget: BudgetSettings = BudgetSettings()
     """Where the search stops, whatever it has found."""
 
