@@ -106,6 +106,16 @@ async def test_a_callable_scores_as_known_by_hand_beside_all_references(data: Pa
         assert [row.key for row in outcomes(out, arm)] == [row.key for row in outcomes(out)]
 
 
+async def test_a_system_measured_into_a_runs_folder_is_compared_with_its_arms(data: Path) -> None:
+    made = recipe(1).model_copy(update={"evaluate": recipe(1).evaluate.model_copy(update={"arms": ("base",)})})
+    with pipeline.opened(data.parent / "run", lambda _: None) as run:
+        await Loop(run=run, recipe=made, data_dir=data).through("report")
+    out = await measure(data, source(data, f"def reply(dialogue):\n    return {ALIEN!r}"), last="report")
+    report = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
+    found = {(p["a"], p["b"]): p for p in report["paired"] if p["metric"] == "ieval" and p["question"] == "systems"}
+    assert found["system:x", "base"]["rows"] == 4 and list(found) == [("system:x", "base")]
+
+
 @pytest.mark.parametrize("turns", [1, 2])
 async def test_an_endpoint_scores_as_known_by_hand(data: Path, server: Loopback, turns: int) -> None:
     out = await measure(data, server.url, model="toy", turns=turns)

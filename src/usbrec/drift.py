@@ -26,6 +26,7 @@ from usbrec.evaluation.ieval import Evaluation, play_rows
 from usbrec.jsonl import differences
 from usbrec.pipeline import Run
 from usbrec.roles import RecommenderFor
+from usbrec.roles.catalogue import POOL
 from usbrec.roles.llm import asked
 from usbrec.rows import sample_rows
 from usbrec.types import Example, Outcome
@@ -197,7 +198,7 @@ class _Arms:
             "adapter": adapter_digest(adapter), "base": models.resolve(recipe.base_model).digest,
             "export": recipe.export.model_dump(mode="json"), "engine": recipe.engines.policy.identity(),
             "recommender": recipe.recommender.model_dump(mode="json"), "prompts": prompts.digests_of("recommender", "recommender_hints"),
-            "affinity": recipe.affinity.model_dump(mode="json") if recipe.recommender.hints else None,
+            "affinity": recipe.affinity.model_dump(mode="json") | {"pool": POOL} if recipe.recommender.hints else None,
         }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from usbrec.evaluation.rankers import RankRows, Sampled
 from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
+from usbrec.roles.catalogue import POOL
 from usbrec.roles.llm import asked, recommender_messages
 from usbrec.roles.settings import JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows, tally
@@ -366,7 +367,7 @@ class Loop:
         return {"recommender": settings, "prompts": prompts.digests_of("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
-        return self.recipe.affinity.model_dump(mode="json")
+        return self.recipe.affinity.model_dump(mode="json") | {"pool": POOL}
 
     def _engines(self, seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, Any]:
         """The engines of the policy and of those who answer it, where these are LLMs."""

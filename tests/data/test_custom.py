@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from usbrec import data
+from usbrec import data, jsonl
+from usbrec.cooccurrence import Likes
 from usbrec.data import CustomSettings
 from usbrec.data.checking import check_custom
 from usbrec.errors import ConfigError, DataError
@@ -199,3 +200,41 @@ def test_the_prepared_folder_never_lands_on_its_input(tmp_path: Path, out: str) 
     with pytest.raises(ConfigError, match="what is read"):
         data.prepare(CONFIG, folder, tmp_path / out)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def chat_rows(chat: int) -> list[dict[str, object]]:
+    """Three rows of one chat, without an id: each goes on from the one before."""
+    said, rows = list[dict[str, str]](), []
+    for turn, title in enumerate(("Heat (1995)", "Ghosts (1984)", "Ghosts (2016)")):
+        said = [*said, {"side": "seeker", "text": f"chat {chat}, turn {turn}"}]
+        rows.append({"dialogue": said, "reply": f"See {title}!"})
+        said = [*said, {"side": "recommender", "text": f"See {title}!"}]
+    return rows
+
+
+def test_rows_of_one_chat_without_an_id_stay_together(tmp_path: Path) -> None:
+    """They were split apart: test rows whose chat went on in training, and an audit that said 0."""
+    folder = folder_with(tmp_path, train=[row for chat in range(20) for row in chat_rows(chat)])
+    prepared = data.prepare(CustomSettings(split="dialogue"), folder, tmp_path / "out")
+    told = {split: {row.dialogue.messages[0].text for row in rows} for split, rows in prepared.splits.items()}
+    assert {split: len(rows) for split, rows in prepared.splits.items()} == {"train": 48, "valid": 6, "test": 6}
+    assert not told["train"] & told["test"] and not told["train"] & told["valid"] and not told["valid"] & told["test"]
+    assert {row.key for row in jsonl.read(tmp_path / "out" / "likes.jsonl", Likes)} == {row.dialogue_id for row in prepared.splits["train"]}
+
+
+def test_a_chat_that_stands_in_train_and_in_test_is_told(tmp_path: Path) -> None:
+    """No id says so; the words do.  What was written in an id counts for the rows of its chat that have none."""
+    rows = [*chat_rows(1), *chat_rows(2)]
+    rows[3]["dialogue_id"] = "two"
+    folder = folder_with(tmp_path, train=rows[:4], test=rows[4:])
+    prepared = data.prepare(CONFIG, folder, tmp_path / "out")
+    assert [row.key for row in prepared.splits["train"]] == ["train-1:1", "train-1:3", "train-1:5", "two:1"]
+    assert [row.key for row in prepared.splits["test"]] == ["two:3", "two:5"]
+    assert not any(row.key == "two" for row in jsonl.read(tmp_path / "out" / "likes.jsonl", Likes))
+    assert check_custom(folder).splits["test"]["dialogues with rows in train too"] == 1
+
+
+def test_rows_before_one_turn_of_a_chat_keep_keys_of_their_own(tmp_path: Path) -> None:
+    rows = [*chat_rows(1), chat_rows(1)[1] | {"reply": "Heat (1995), perhaps?"}]
+    prepared = data.prepare(CONFIG, folder_with(tmp_path, train=rows), tmp_path / "out")
+    assert [row.key for row in prepared.splits["train"]] == ["train-1:1", "train-1:3", "train-1:5", "train-1:3-2"]

@@ -40,6 +40,17 @@ def test_every_planned_pair_is_there_once_and_only_for_arms_that_are_there() -> 
     assert planned(["base", "sft"]) == [("sft", "base", "training")]
 
 
+def test_a_system_is_set_against_every_arm_of_the_run() -> None:
+    """It stood in the same report as the arms, and no line compared them."""
+    pairs = [(a, b) for a, b, question in planned(["base", "rl+ses", "system:x", "system:y", "floor:question"]) if question == "systems"]
+    x, y = "system:x", "system:y"
+    assert pairs == [(x, "rl+ses"), (x, "base"), (x, y), (y, "rl+ses"), (y, "base")]
+    arms = {arm: rows(arm, [value] * 30 + [1] * 10) for arm, value in (("rl+ses", 0), ("system:x", 2))}
+    found = next(c for c in compare_all(arms, ["catalogue"]) if (c.a, c.b, c.metric) == ("system:x", "rl+ses", "ieval"))
+    assert (found.diff, found.standing) == (1.5, "shown")
+    assert any("system:x - rl+ses: +1.500" in told for told in verdicts(compare_all(arms, ["catalogue"]), ["catalogue"], "rl+ses"))
+
+
 def test_the_leading_arm_is_named_by_the_method_not_by_its_score() -> None:
     assert leading(list(ARMS)) == "rl+ses"
     assert leading(["base", "floor:question"]) == "base"

@@ -115,6 +115,14 @@ def test_overlap_of_two_splits() -> None:
     assert overlap(("test", second), ("train", first)).answered == 0
 
 
+def test_the_same_chat_under_two_ids_is_told_by_its_words() -> None:
+    """The audit said 0 of these: the row of the second split is answered in the history of the first."""
+    asked = row("x:1", "Hi").model_copy(update={"reply": "Have you seen Casino (1995)?"})
+    other = row("y:1", "Hi").model_copy(update={"reply": "Hello"})
+    found = overlap(("train", [row("a:1", "Hi", "Have you seen Casino (1995)?", "No")]), ("test", [asked, other]))
+    assert (found.dialogues, found.of, found.rows, found.answered, found.contexts) == (1, 2, 1, 1, 0)
+
+
 def test_what_the_simulated_seeker_gives_away() -> None:
     say = "Have you seen Heat (1995)?"
     assert given_away(outcome("a:1", "Hi", say, "No, I want Casino (1995).", "Casino (1995)?"), LINKER) == (True, True)

@@ -98,3 +98,15 @@ async def test_retriever_knows_what_the_people_asked_for_have_made() -> None:
     assert (await retriever.items(dialogue("Anything written by Ann Writer?"), k=3))[0] == "rare"
     assert "rare" not in await retriever.items(dialogue("Rarely Seen by Ann Writer was good"), k=9)
     assert "rare" not in await retriever.items(dialogue("I liked Heat (1995)"), k=9)
+
+
+async def test_a_wanted_genre_reaches_every_item_of_that_genre() -> None:
+    """Asking for a documentary reached none of ReDial's 271: few talk about them, so none is among the items that co-occur most."""
+    rare = [Item(id=f"doc{n}", title=f"Rarely Seen {n}", genres=("documentary",)) for n in range(5)]
+    world = Catalogue([*CATALOGUE, *rare])
+    profiler = CatalogueProfiler(world, Linker(world))
+    retriever = Retriever(world, COOCCURRENCE, profiler, lambda p: Affinity(world, COOCCURRENCE, p), pool=2)
+    assert set((await retriever.items(dialogue("A documentary, please."), k=5))) == {item.id for item in rare}
+    assert set((await retriever.items(dialogue("I liked Heat (1995). A documentary?"), k=5))) == {item.id for item in rare}
+    assert not {item.id for item in rare} & set(await retriever.items(dialogue("A comedy, please."), k=9))
+    assert len(retriever.for_profile(Profile(summary="", genres=("no such genre",)), k=9)) == 2

@@ -19,7 +19,7 @@ from usbrec.data.prepared import CARD, FILES, SPLITS, Card, Prepared, load, writ
 from usbrec.data.quality import measure_rows, weak
 from usbrec.data.rows import RawRow, Tally, examples_of
 from usbrec.data.settings import CustomSettings, DataConfig, DemoSettings, OpenDialKGSettings, RedialSettings
-from usbrec.data.splits import by_dialogue, sample, shared_dialogues
+from usbrec.data.splits import CHATS, by_dialogue, sample, shared_dialogues
 from usbrec.errors import DataError
 from usbrec.types import Example
 
@@ -64,6 +64,7 @@ def digest(config: DataConfig, data_dir: Path | None) -> str:
 
         whole.update("".join([*world_files("films", ".jsonl").values(), *world_files("phrases", ".txt").values()]).encode())
     else:
+        whole.update(CHATS.encode() if config.kind == "custom" else b"")
         folder = custom.folder_of(data_dir) if config.kind == "custom" else _folder(config.kind, data_dir)
         published = (folder / name for name in opendialkg_raw.FILES if config.kind == "opendialkg" and (folder / name).exists())
         for path in sorted((*folder.glob("*.json*"), *published)):

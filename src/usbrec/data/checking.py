@@ -18,7 +18,7 @@ from usbrec.data.corpus import Corpus
 from usbrec.data.prepared import SPLITS
 from usbrec.data.quality import LinkingQuality, measure, measure_rows
 from usbrec.data.rows import Tally, examples_of
-from usbrec.data.splits import shared_dialogues
+from usbrec.data.splits import shared_chats, shared_dialogues
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 from usbrec.types import Example, Item
@@ -99,7 +99,7 @@ def _facts(rows: list[Example], train: list[Example]) -> dict[str, Any]:
         "rows": len(rows),
         "dialogues": len({row.dialogue_id for row in rows}),
         "rows with a leak": sum(row.leaked for row in rows),
-        "dialogues with rows in train too": len(shared_dialogues(rows, train)),
+        "dialogues with rows in train too": len(shared_chats(rows, train)),
     }
 
 

@@ -4,8 +4,9 @@ A dialogue row is an `Example`, or the short form of one:
 
     {"dialogue": [{"side": "seeker", "text": "..."}, ...], "targets": ["Heat (1995)", "some-id"], "reply": "..."}
 
-Targets are ids or titles; without any, the items that the reply names are the targets.  `dialogue_id` and `turn_id` are optional (the row's
-number); so is `valid.jsonl` or `test.jsonl`, with `split: dialogue`.  `likes.jsonl` (rows of key and items) is optional too.
+Targets are ids or titles; without any, the items that the reply names are the targets.  `turn_id` is optional (the number of messages), and
+so is `dialogue_id`: of rows without one those that go on from each other, word for word, are one dialogue (`splits.chats`).  So are
+`valid.jsonl` and `test.jsonl`, with `split: dialogue`, and `likes.jsonl` (rows of key and items).
 
 Nothing is guessed: a key that no row has is an error, and all faults of all files are told at once.  A row that is right but cannot be
 played (nobody spoke, the seeker never did, the recommender spoke last, no target) is left out and counted, with its key in `card.json`.
@@ -27,6 +28,7 @@ from usbrec.data.corpus import digests
 from usbrec.data.prepared import SPLITS, Card, Prepared, write
 from usbrec.data.quality import LinkingQuality, measure
 from usbrec.data.rows import Text
+from usbrec.data.splits import chats
 from usbrec.errors import DataError
 from usbrec.linking import Linker
 from usbrec.types import LONGEST_NAME, LONGEST_TEXT, Dialogue, Example, Frozen, Item, Message, Name, Side
@@ -74,6 +76,8 @@ class Own:
     likes: list[Likes] = field(default_factory=list)
     given: set[str] = field(default_factory=set)
     """Keys of the rows whose targets somebody wrote down: on these linking can be measured."""
+    unnamed: dict[str, bool] = field(default_factory=dict)
+    """Keys of the rows without a `dialogue_id` -> was the key made up, too?"""
     faults: list[DataError] = field(default_factory=list)
 
 
@@ -118,6 +122,7 @@ def parse(folder: Path) -> Own:
     for split in SPLITS if not faults else ():  # without a catalogue every target would be a fault
         if (folder / f"{split}.jsonl").exists():
             _read_split(own, folder / f"{split}.jsonl")
+    _join_chats(own)
     if not own.faults and not any(own.splits.values()):
         own.faults.append(DataError("there is not one row", where=str(folder), fix=_FORM))
     own.likes = _likes(folder, own)
@@ -166,6 +171,8 @@ def _read_split(own: Own, path: Path) -> None:
             return
         keys.add(example.key)
         own.splits[split].append(example)
+        if row.dialogue_id is None:
+            own.unnamed[example.key] = row.key is None
         if row.targets is not None:
             own.given.add(example.key)
         own.counts[split]["some targets already named"] += bool(example.leaks)
@@ -177,6 +184,31 @@ def _read_split(own: Own, path: Path) -> None:
     if not faults and not own.splits[split] and reasons.keys() - {_TWICE}:
         told = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
         own.faults.append(DataError(f"not one row can be used ({told})", where=str(path), fix=_FORM))
+
+
+def _join_chats(own: Own) -> None:
+    """Gives rows without a `dialogue_id` that of their chat: what somebody wrote in another of its rows, else the name of its first row."""
+    rows = [row for split in SPLITS for row in own.splits[split]]
+    found, ids = chats(rows) if own.unnamed else [], dict[int, str]()
+    for row, chat in zip(rows, found, strict=False):
+        if row.key not in own.unnamed:
+            ids.setdefault(chat, row.dialogue_id)
+    joined, keys = dict[str, Example](), {row.key for row in rows}
+    for row, chat in zip(rows, found, strict=False):
+        name = ids.setdefault(chat, row.dialogue_id)
+        if row.key in own.unnamed and name != row.dialogue_id:
+            joined[row.key] = row.model_copy(
+                update={"dialogue_id": name} | ({"key": _free_key(name, row, keys)} if own.unnamed[row.key] else {})
+            )
+    own.splits = {split: [joined.get(row.key, row) for row in rows] for split, rows in own.splits.items()}
+    own.given = {joined[key].key if key in joined else key for key in own.given}
+
+
+def _free_key(dialogue_id: str, row: Example, taken: set[str]) -> str:
+    """Two rows of one chat may stand before the same turn."""
+    names = (f"{dialogue_id}:{row.turn_id}{more}" for more in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
+    taken.add(key := next(name for name in names if name not in taken))
+    return key
 
 
 def unplayable(example: Example) -> str:

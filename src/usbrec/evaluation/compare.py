@@ -3,7 +3,7 @@
 Which differences are taken is fixed before any score is seen (`planned`): first the arm that the method expects to be best against its own
 retriever in a fixed sentence, without a language model; then what each training step adds, what the search adds, where each arm stands
 against the baselines, and what lies between floors and ceiling, that is, whether the judge can tell anything at all.  `a` is the side
-expected to be better.
+expected to be better; a system that was measured into the run's folder is set against each of its arms.
 
 A difference is *shown* when its 95% interval lies wholly above 0 and its Holm-corrected permutation p-value is below 0.05, and when no
 verdict on the unscored rows could take it away (`worst` > 0).
@@ -25,15 +25,17 @@ from usbrec.evaluation.stats import holm
 from usbrec.types import Frozen, Outcome
 
 CEILING, COLLABORATIVE, FLOOR, SEARCH = "ceiling:human", "collaborative", "floor:", "+ses"
+SYSTEM = "system:"
 FLOORS = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question")
 RETRIEVERS = ("retrieval", "retrieval:3", "retrieval+ask")
 ORDER = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", *RETRIEVERS, COLLABORATIVE, CEILING, *FLOORS)
 COMPARED = ("ieval-first", "ieval", "hit", "hit-any")
 """Each without the rows that leak, where there are such rows."""
 
-Question = Literal["retrieval", "training", "search", "baselines", "scale", "runs"]
+Question = Literal["retrieval", "systems", "training", "search", "baselines", "scale", "runs"]
 QUESTIONS: dict[Question, str] = {
     "retrieval": "Against the retriever alone",
+    "systems": "A system against the arms of this run",
     "training": "What training adds",
     "search": "What search adds",
     "baselines": "Against the baselines and the ceiling",
@@ -80,6 +82,9 @@ def planned(arms: Sequence[str]) -> list[tuple[str, str, Question]]:
     top = leading(arms)
     pairs: list[tuple[str, str, Question]] = [(top, retriever, "retrieval") for retriever in RETRIEVERS] if top else []
     pairs += [(arm, RETRIEVERS[0], "retrieval") for arm in reversed(models)]
+    systems = [arm for arm in models if arm.startswith(SYSTEM)]
+    others = [arm for arm in reversed(models) if arm not in systems]
+    pairs += [(system, arm, "systems") for place, system in enumerate(systems) for arm in (*others, *systems[place + 1 :])]
     pairs += [("sft", "base", "training"), ("rl", "sft", "training"), ("rl", "base", "training")]
     pairs += [("sft+ses", "base+ses", "training"), ("rl+ses", "sft+ses", "training"), ("rl+ses", "base+ses", "training")]
     pairs += [(arm, arm.removesuffix(SEARCH), "search") for arm in models if arm.endswith(SEARCH)]

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
-from usbrec.data.splits import shared_dialogues
+from usbrec.data.splits import goes_on, passed, shared_chats
 from usbrec.evaluation.compare import in_order
 from usbrec.evaluation.metrics import COUNTED, METRICS, Measure, dialogue_of, keep_new, measure, row_values
 from usbrec.evaluation.prompt_leaks import PromptLeaks, secret_targets
@@ -63,13 +63,13 @@ class Overlap(Frozen):
     first: str
     second: str
     dialogues: int
-    """With rows in both."""
+    """Of the second, with rows in the first: by their id, or by their words."""
     of: int
     """Dialogues of the second."""
     rows: int
     """Of the second, in those dialogues."""
     answered: int
-    """Of these, rows whose dialogue goes on in a row of the first: the human's reply, targets and all, stands in that row's history."""
+    """Rows of the second whose dialogue goes on in a row of the first: the human's reply, targets and all, stands in that row's history."""
     contexts: int
     """Rows of the second whose history is, word for word, that of a row of the first."""
     repeated: int
@@ -212,12 +212,13 @@ def history_leaks(rows: Sequence[Example], linker: Linker) -> HistoryLeaks:
 
 def overlap(first: tuple[str, Sequence[Example]], second: tuple[str, Sequence[Example]]) -> Overlap:
     """What the rows of two splits (name, rows) share."""
-    dialogues = shared_dialogues(first[1], second[1])
+    dialogues = shared_chats(second[1], first[1])
     targets: dict[Dialogue, set[str]] = {}
     length: dict[str, int] = {}
     for row in first[1]:
         targets.setdefault(row.dialogue, set()).update(row.targets)
         length[row.dialogue_id] = max(length.get(row.dialogue_id, 0), len(row.dialogue))
+    said = {end for row in first[1] for end in passed(row)}
     same = [row for row in second[1] if row.dialogue in targets]
     return Overlap(
         first=first[0],
@@ -225,7 +226,7 @@ def overlap(first: tuple[str, Sequence[Example]], second: tuple[str, Sequence[Ex
         dialogues=len(dialogues),
         of=len({row.dialogue_id for row in second[1]}),
         rows=sum(row.dialogue_id in dialogues for row in second[1]),
-        answered=sum(len(row.dialogue) < length.get(row.dialogue_id, 0) for row in second[1]),
+        answered=sum(len(row.dialogue) < length.get(row.dialogue_id, 0) or goes_on(row, said) for row in second[1]),
         contexts=len(same),
         repeated=sum(not targets[row.dialogue].isdisjoint(row.targets) for row in same),
     )

@@ -25,7 +25,7 @@ def verdicts(paired: Sequence[Comparison], judges: Sequence[str], leading: str |
 
 def _headline(own: Sequence[Comparison], leading: str | None) -> list[Comparison]:
     """The comparisons that a summary needs: the leading arm against its retriever, against baselines and ceiling, then each step."""
-    order = {"retrieval": 0, "baselines": 1, "training": 2, "search": 3}
+    order = {"retrieval": 0, "systems": 1, "baselines": 2, "training": 3, "search": 4}
     against = (*RETRIEVERS, COLLABORATIVE, "floor:most-popular", leading)
     kept = [c for c in own if c.question in ("training", "search") or (leading in (c.a, c.b) and c.question in order and c.b in against)]
     return sorted(kept, key=lambda c: (order[c.question], c.b != COLLABORATIVE))

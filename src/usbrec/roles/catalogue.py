@@ -21,6 +21,8 @@ from usbrec.types import Dialogue, Profile, Score
 
 OFFER = "the first new item of a reply counts"
 """The rule, for the fingerprint of whatever rests on it."""
+POOL = "co-occurring items, and all of the genres and people asked for"
+"""What a retriever ranks, for the same."""
 
 
 def named_items(dialogue: Dialogue, linker: Linker) -> frozenset[str]:
@@ -187,6 +189,10 @@ class Affinity:
         seen = set(self.profile.mentioned)
         return max((score for item, score in self._together.items() if item not in seen), default=0.0)
 
+    @cached_property
+    def _wanted(self) -> frozenset[str]:
+        return frozenset(self.profile.genres)
+
     def __call__(self, item: str) -> float:
         entry, terms = self.catalogue[item], []
         wishes = self.profile.genres or self.profile.people
@@ -196,8 +202,7 @@ class Affinity:
             likeness = [self.catalogue.likeness(item, liked) for liked in self.profile.likes]
             terms.append((self.weight_likeness, sum(likeness) / len(likeness)))
         if self.profile.genres:
-            wanted = set(self.profile.genres)
-            terms.append((self.weight_genres, len(wanted & set(entry.genres)) / len(wanted)))
+            terms.append((self.weight_genres, len(self._wanted.intersection(entry.genres)) / len(self._wanted)))
         if self.profile.people:
             made = {*entry.directors, *entry.stars, *entry.writers}
             terms.append((self.weight_people, 1.0 if made & set(self.profile.people) else 0.0))
@@ -229,7 +234,8 @@ class CatalogueProfileJudge:
 class Retriever:
     """The unseen items that fit a dialogue best by `Affinity`: candidates to put before the model, or to search over.
 
-    Out of the `pool` items that co-occur most with the liked ones (without any, the most popular), and all by the people asked for.
+    Out of the `pool` items that co-occur most with the liked ones (without any, the most popular), and all that have a genre or are by a
+    person asked for (`POOL`): a genre that few talk about has nothing among the popular.
     """
 
     catalogue: Catalogue
@@ -254,6 +260,11 @@ class Retriever:
     def _rank(self, profile: Profile) -> list[str]:
         seen = {*profile.mentioned, *profile.dislikes}
         liked = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
-        made = [item for person in profile.people for item in self.catalogue.by_maker[person] if item not in seen]
-        pool, affinity = dict.fromkeys((*liked, *made)), self.affinity_for(profile)
+        wished = [self.catalogue.by_maker[person] for person in profile.people] + [
+            self.catalogue.by_genre.get(name, ()) for name in profile.genres
+        ]
+        pool, affinity = (
+            dict.fromkeys((*liked, *(item for items in wished for item in items if item not in seen))),
+            self.affinity_for(profile),
+        )
         return sorted(pool, key=affinity, reverse=True)
