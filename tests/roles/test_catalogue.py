@@ -106,7 +106,7 @@ async def test_a_wanted_genre_reaches_every_item_of_that_genre() -> None:
     world = Catalogue([*CATALOGUE, *rare])
     profiler = CatalogueProfiler(world, Linker(world))
     retriever = Retriever(world, COOCCURRENCE, profiler, lambda p: Affinity(world, COOCCURRENCE, p), pool=2)
-    assert set((await retriever.items(dialogue("A documentary, please."), k=5))) == {item.id for item in rare}
-    assert set((await retriever.items(dialogue("I liked Heat (1995). A documentary?"), k=5))) == {item.id for item in rare}
+    assert set(await retriever.items(dialogue("A documentary, please."), k=5)) == {item.id for item in rare}
+    assert set(await retriever.items(dialogue("I liked Heat (1995). A documentary?"), k=5)) == {item.id for item in rare}
     assert not {item.id for item in rare} & set(await retriever.items(dialogue("A comedy, please."), k=9))
     assert len(retriever.for_profile(Profile(summary="", genres=("no such genre",)), k=9)) == 2
