@@ -126,6 +126,25 @@ def test_a_wrong_year_of_a_shared_title_is_repaired_within_two_years_and_never_g
     assert LINKER.items("It (2005)") == ()
 
 
+def test_of_two_films_equally_near_in_year_neither_is_guessed() -> None:
+    films = Linker(Catalogue([Item(id="twin00", title="Twin Sisters", year=2000), Item(id="twin02", title="Twin Sisters", year=2002)]))
+    (between,), (beside,) = films.mentions("Twin Sisters (2001)?"), films.mentions("Twin Sisters (1999)?")
+    assert (between.item, set(between.candidates)) == (None, {"twin00", "twin02"})
+    assert (beside.item, beside.repaired) == ("twin00", True)
+
+
+def test_a_repaired_title_is_said_back_by_its_right_name() -> None:
+    said = "The Matrix (2003) and Emma (2020), or Schindlers Lst (1993)? It (2005)!"
+    assert LINKER.righted(said) == "The Matrix (1999) and Emma (2020), or Schindler's List (1993)? It (2005)!"
+    assert LINKER.righted("nothing") == "nothing"
+
+
+def test_years_are_held_against_the_catalogue() -> None:
+    """A repaired year is wrong; so is one of a shared title that none of its films has; a title without a year says nothing."""
+    assert LINKER.years("The Matrix (1999), The Matrix (2003)! It (1990), It (2005), Emma.") == [True, False, True, False]
+    assert Linker(Catalogue([Item(id="a", title="Some Undated Film")])).years("Some Undated Film (1999)") == []
+
+
 def test_a_shared_title_without_a_year_is_reported_as_ambiguous() -> None:
     mention = LINKER.mentions('I liked "It" a lot')[0]
     assert mention.item is None

@@ -169,6 +169,13 @@ def test_titles_of_no_item_are_counted_among_the_turns_that_offer() -> None:
     assert (failure.count, failure.of, failure.evidence) == (1, 3, ("a:1",))
 
 
+def test_wrong_years_are_counted_among_those_said_with_a_title() -> None:
+    wrong, right = turn(2, items=("heat",), reply="Try Heat (1996) or Casino (1995)."), turn(0, reply="Casino (1995)? Alien?")
+    failure = read("wrong years", row("a:1", wrong, right), row("b:1", right), row("c:1", turn(0, reply="Why?")))
+    assert (failure.count, failure.of, failure.evidence, failure.fires) == (1, 4, ("a:1",), True)
+    assert one(failures({"rl": [row("a:1", wrong)]}, ["catalogue"], settings=FEW), "wrong years").rate is None
+
+
 def test_the_seekers_own_item_is_what_they_named_before_and_no_target() -> None:
     own, new = turn(0, items=("heat",)), turn(0, items=("alien",))
     target = row("c:1", turn(2, items=("heat",), hit=True), targets=("heat",))

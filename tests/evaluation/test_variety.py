@@ -124,6 +124,14 @@ def test_one_arm_together() -> None:
     assert (found.off_catalogue.mean, found.repetition.mean, found.repetition.unscored) == (0, 0, 1)
 
 
+def test_wrong_years_are_counted_though_linking_repairs_them() -> None:
+    """Two of three years are wrong, and every title links: no other figure tells."""
+    said = ("Heat (1996) or Casino (1995)?", "Toy Story (1999) it is.", "Alien!")
+    rows = [row(f"d{n}:1", turn(1, reply=reply, items=LINKER.items(reply)[:1])) for n, reply in enumerate(said)]
+    found = measure_variety(rows, CATALOGUE, {}, LINKER)
+    assert (found.wrong_years, found.years, found.off_catalogue.mean) == (2, 3, 0)
+
+
 def test_rows_of_two_arms_are_not_one_arm() -> None:
     with pytest.raises(DataError, match="several arms"):
         measure_variety([*ROWS, row("x:1", turn(0), arm="sft")], CATALOGUE, {}, LINKER)

@@ -42,6 +42,11 @@ async def test_profile_reads_the_latest_message_and_dislikes() -> None:
     assert "Something funny or scary" in profile.summary
 
 
+async def test_a_profile_says_a_repaired_title_by_its_right_name() -> None:
+    profile = await CatalogueProfiler(CATALOGUE, LINKER).profile(dialogue("I liked Heat (1996)."), seed=0)
+    assert profile.summary == 'Likes Heat (1995). Last said: "I liked Heat (1995)."'
+
+
 async def test_profile_of_an_empty_context_says_so() -> None:
     profile = await CatalogueProfiler(CATALOGUE, LINKER).profile(dialogue(), seed=0)
     assert profile.summary == "Nothing is known yet." and not profile.likes

@@ -147,6 +147,14 @@ SIGNATURES: tuple[Signature, ...] = (
         read=signatures.off_catalogue,
     ),
     Signature(
+        name="wrong years",
+        setting="wrong_years",
+        unit="years said with a title",
+        says="are not the catalogue's: linking repairs them, so no score tells",
+        why="one year in twenty misleads whoever looks the title up; of 12,212 years that people said in ReDial 4 are wrong",
+        read=signatures.wrong_years,
+    ),
+    Signature(
         name="ends in the seeker's own item",
         setting="own_item",
         unit="conversations with an offer",
@@ -178,7 +186,7 @@ def failures(
     Args:
         arms: the outcomes as they are stored, with items that were named before (not through `metrics.keep_new`).
         judges: one name per score of each turn, in that order.
-        linker: of the evaluation's catalogue; without it two signatures are not measured (off the catalogue, the seeker's own item).
+        linker: of the evaluation's catalogue; without it three signatures are not measured (off the catalogue, wrong years, own item).
         seed: of the bootstrap behind `high iEval, low recall`.
 
     Raises:

@@ -58,6 +58,8 @@ class FailureSettings(Settings):
     """Of the conversations."""
     off_catalogue: Share = 0.1
     """Of the turns that offer anything."""
+    wrong_years: Share = 0.05
+    """Of the years said with a title."""
     own_item: Share = 0.1
     """Of the conversations in which anything is offered."""
     silent: Share = 0.05
@@ -200,6 +202,14 @@ def off_catalogue(case: Case) -> Found:
         if offers:
             flags[row.key] = (sum(unknown), offers)
     return Found(flags=flags)
+
+
+def wrong_years(case: Case) -> Found:
+    """Years said in brackets behind a title that are not the catalogue's (`Linker.years`)."""
+    if case.linker is None:
+        return _UNLINKED
+    said = {row.key: [right for turn in row.turns for right in case.linker.years(turn.reply)] for row in case.rows}
+    return Found(flags={key: (years.count(False), len(years)) for key, years in said.items() if years})
 
 
 def own_item(case: Case) -> Found:

@@ -52,17 +52,20 @@ def _auc(scale: Scale, floor: str) -> str:
 def _variety(report: Report) -> Sheet:
     rows = [
         (
-            label(v.arm), number(v.coverage), _mean(v.popularity), number(v.gini, 2), _mean(v.off_catalogue), _mean(v.repetition),
+            label(v.arm), number(v.coverage), _mean(v.popularity), number(v.gini, 2), _mean(v.off_catalogue),
+            f"{v.wrong_years} of {v.years}" if v.years else "–", _mean(v.repetition),
             number(v.success.mean), number(v.success_turn.mean, 2),
         )
         for v in report.variety
     ]  # fmt: skip
     columns = (
-        "arm", "catalogue covered", "popularity percentile", "Gini", "title of no item", "only named before", "success", "turn of success",
+        "arm", "catalogue covered", "popularity percentile", "Gini", "title of no item", "truth: wrong years", "only named before",
+        "success", "turn of success",
     )  # fmt: skip
     note = (
         "Popularity: mean percentile of the offered items by training likes. Gini: over the whole catalogue, 1 where one item is offered "
-        "always. Title of no item: replies that write one, in quotes or with a year. Success: a hit in any turn; its turn, where it comes."
+        "always. Title of no item: replies that write one, in quotes or with a year. Truth: years said in "
+        "brackets behind a title of the catalogue that are not the catalogue's. Success: a hit in any turn; its turn, where it comes."
     )
     kinds = tuple(kind_of(v.arm) for v in report.variety)
     return Sheet(title="Variety", columns=columns, rows=tuple(rows), kinds=kinds, note=note, aside=True)

@@ -1,4 +1,5 @@
-"""What an arm's offers are like beside being right: how many different items, how popular, in the catalogue at all, new, and how soon.
+"""What an arm's offers are like beside being right: how many different items, how popular, in the catalogue at all, new, how soon, and
+whether the years said with them are right.
 
 A recommender can hit by offering everybody the same few titles; these figures tell.  "Offered" is `Turn.items`: pass all arms through
 `metrics.keep_new` first, as the report does, and only new items are offers.  Coverage and Gini belong to the arm as a whole and depend on
@@ -50,6 +51,10 @@ class Variety(Frozen):
     """Share of rows that hit in any turn: Hit@reply in any turn by another name."""
     success_turn: Measure
     """Number of the first turn that hits, from 1, over the successful rows only: never read it without `success`."""
+    years: int = 0
+    """Years that the replies say in brackets behind a title that links; 0 in reports of usbrec 0.1."""
+    wrong_years: int = 0
+    """Of these, those that are not the catalogue's.  Linking repairs them, so no score falls by them."""
 
 
 def measure_variety(
@@ -68,6 +73,7 @@ def measure_variety(
     if len(arms) != 1:
         raise DataError(f"outcomes of several arms in one list: {', '.join(arms)}" if arms else "there are no outcomes to measure")
     ranks = percentiles(catalogue, popularity)
+    years = [right for o in outcomes for turn in o.turns for right in linker.years(turn.reply)]
     succeeded = {o.key: float(turn) for o in outcomes if (turn := success_turn(o)) is not None}
     return Variety(
         arm=arms[0],
@@ -80,6 +86,8 @@ def measure_variety(
         repetition=measure({o.key: repetition(o, linker) for o in outcomes}, (0, 1), seed),
         success=measure(row_values(outcomes, METRICS["hit-any"]), (0, 1), seed),
         success_turn=measure(succeeded, None, seed),
+        years=len(years),
+        wrong_years=years.count(False),
     )
 
 

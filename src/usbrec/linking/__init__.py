@@ -167,6 +167,28 @@ class Linker:
             last = end
         return "".join((*pieces, text[last:]))
 
+    def righted(self, text: str) -> str:
+        """The text with every repaired title by its catalogue name: whoever says it back says it right."""
+        pieces, last = [], 0
+        for mention in self._found(text):
+            if mention.repaired and mention.item is not None:
+                pieces += [text[last : mention.start], self.catalogue[mention.item].name]
+                last = mention.end
+        return "".join((*pieces, text[last:]))
+
+    def years(self, text: str) -> list[bool]:
+        """For each year that the text says in brackets behind a title: is it the catalogue's?
+
+        Of a title that several items share it is where one of them has it.  Items without a year tell nothing.
+        """
+        found = []
+        for mention in self._found(text):
+            said = split_name(mention.text)[1]
+            known = {self.catalogue[item].year for item in (mention.candidates if mention.item is None else (mention.item,))}
+            if said is not None and None not in known:
+                found.append(said in known)
+        return found
+
     def _index(self) -> dict[str, _Key]:
         exact: dict[str, list[Item]] = defaultdict(list)
         alias: dict[str, list[Item]] = defaultdict(list)

@@ -150,7 +150,7 @@ class CatalogueProfiler:
             parts.append("Asked for " + ", ".join(people) + ".")
         said = dialogue.of("seeker")
         if said:
-            parts.append(f'Last said: "{said[-1]}"')
+            parts.append(f'Last said: "{self.linker.righted(said[-1])}"')
         return " ".join(parts) or "Nothing is known yet."
 
 
