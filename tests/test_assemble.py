@@ -3,6 +3,7 @@ for targets; and the floors, the ceiling and the arms are what a recipe says."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,33 @@ async def test_hints_stand_in_their_share_of_the_rows_the_target_among_them() ->
     for row in rows:
         assert "Casino (1995)" in row.messages[-1].content
         assert "Heat (1995)" not in row.messages[-1].content  # the seeker named it
+
+
+async def test_every_target_stands_once_among_the_hints_of_its_row() -> None:
+    """Whether or not it is retrieved; of two both, where there is room; one named already is left to the retriever, which leaves it out."""
+
+    async def hints(targets: tuple[str, ...], count: int) -> list[list[str]]:
+        rows = [example(f"d{n}:1", targets=targets) for n in range(12)]
+        voice = recipe(recommender={"hint_share": 1.0, "hint_count": count})
+        made = await imitation_rows(voice, replace(WORLD, splits={"train": rows}), "train")
+        lines = [line for row in made for line in row.messages[-1].content.splitlines() if "suits the" in line]
+        return [line.partition(": ")[2].rstrip(".").split("; ") for line in lines]
+
+    for targets, count in ((("casi",), 4), (("gate",), 2), (("toy", "gate"), 5), (("heat", "casi"), 5)):
+        given = await hints(targets, count)
+        wanted = [CATALOGUE[target].name for target in targets if target != "heat"]
+        assert len({len(names) for names in given}) > 1 and all(len(set(names)) == len(names) for names in given)
+        assert all(set(wanted) <= set(names) for names in given if len(names) >= len(wanted))
+        assert all(set(names) <= set(wanted) for names in given if len(names) < len(wanted))
+        assert not any("Heat (1995)" in names for names in given)
+
+
+async def test_only_replies_that_are_there_and_whole_are_imitated() -> None:
+    whole, cut, missing = (example(f"{name}:1") for name in ("whole", "cut", "missing"))
+    cut = cut.model_copy(update={"reply": "You should see Cas", "reply_whole": False})
+    missing = missing.model_copy(update={"reply": "", "reply_whole": False})
+    rows = await imitation_rows(recipe(), replace(WORLD, splits={"train": [cut, whole, missing]}), "train")
+    assert [row.key for row in rows] == ["whole:1"]
 
 
 async def test_a_reply_that_repeats_is_drawn_anew() -> None:

@@ -76,6 +76,13 @@ async def test_paper_rule_takes_the_human_reply_of_its_own_dialogue() -> None:
     assert [row.pair and (row.pair.key, row.pair.chosen) for row in rows] == [(each.key, each.reply) for each in given]
 
 
+async def test_paper_rule_has_no_human_side_where_the_reply_is_cut() -> None:
+    cut = example().model_copy(update={"reply": "You should see Cas", "reply_whole": False})
+    make = maker((LIKE, MISS), pairing="paper")
+    (row,) = make_pairs([cut], [await make(cut)], make.settings)
+    assert row.human is None and (row.pair, row.outcome) == (None, "the human reply is missing")
+
+
 async def test_paper_rule_keeps_the_prompt_that_was_answered() -> None:
     """The chosen reply names a retrieved item: without it in the prompt the model would learn to say what it was not told."""
 

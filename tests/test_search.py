@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from toy import CATALOGUE, COOCCURRENCE, LINKER, Line, Parrot, dialogue, search_settings
@@ -97,6 +99,26 @@ async def test_the_last_turns_are_counted_from_the_end_of_the_evaluated_conversa
 async def test_majority_needs_no_judge() -> None:
     reply = await search(Parrot(samples=SAMPLES), strategy="majority").reply(dialogue("I loved Heat (1995)"), seed=1)
     assert reply.text == "Casino (1995) is great."
+
+
+@pytest.mark.parametrize("strategy", ["tree", "halving", "majority"])
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (("Alien (1979)?", "Casino (1995)?"), "Have you seen Toy Story (1995)?"),  # each drawn once: the greedy reply came first
+        (("Alien (1979)?", "Casino (1995)?", "Casino (1995)!"), "Casino (1995)?"),
+        (("Heat (1995)?", "Alien (1979)?", "Alien (1979)!", "Casino (1995)?", "Casino (1995)!"), "Alien (1979)?"),
+    ],
+)
+async def test_ties_go_to_the_one_drawn_more_often_then_to_the_earlier(strategy: str, samples: tuple[str, ...], said: str) -> None:
+    class Even:
+        name = "even"
+
+        async def score(self, dialogue: Dialogue, *, start: int, seed: int) -> Score:
+            return Score(value=1.0)
+
+    found = replace(search(Parrot(samples=samples), strategy=strategy), judge_for=lambda _: Even())
+    assert (await found.reply(dialogue("hello"), seed=1)).text == said
 
 
 async def test_consensus_weighs_the_models_own_vote() -> None:

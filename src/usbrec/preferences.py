@@ -250,7 +250,7 @@ def _paper_pair(
     good, bad = _value(best), _value(worst)
     take_best, take_worst = good >= 2, bad <= settings.paper_low
     fresh = set(example.targets) - set(example.leaks)  # to repeat what was named already is nothing to learn
-    human = example.reply if example.reply_whole and row.human and fresh else ""
+    human = row.human.text if row.human and fresh else ""
     if not human and not (take_best and take_worst):
         outcome = "the human reply is missing" if fresh else "the human reply names no new target"
         return PreferenceRow.model_validate({"outcome": outcome, **common})
