@@ -44,6 +44,23 @@ async def test_rankings_stand_in_the_report(tmp_path: Path) -> None:
     assert "Rankings, of the dialogue as given" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
+async def test_the_papers_search_is_an_arm_beside_the_recipes(tmp_path: Path) -> None:
+    """`+ses` searches as the recipe says, here with retrieved items and no look-ahead; `+paper-ses` with three samples, each played on."""
+    value = recipe().model_dump(mode="json")
+    value["search"] |= {"guided": 4, "candidates": 1, "depth": 0}
+    value["evaluate"]["arms"] = ["base", "base+ses", "base+paper-ses"]
+    with pipeline.opened(tmp_path, lambda _: None) as opened:
+        await Loop(run=opened, recipe=config.Recipe.model_validate(value), data_dir=None).through("report")
+    report = read_report(tmp_path)
+    assert ("base+ses", "base+paper-ses") in {(c.a, c.b) for c in report.paired}
+    own, paper = (jsonl.read(tmp_path / "evaluate" / f"base{name}" / "outcomes.jsonl", Outcome) for name in ("+ses", "+paper-ses"))
+    searched = [turn.search for row in paper for turn in row.turns if turn.search]
+    assert len(searched) == sum(len(row.turns) for row in paper)
+    assert all(sum(c.count for c in trace.candidates) == 4 for trace in searched)  # the greedy reply and three samples
+    assert any(c.children for trace in searched for c in trace.candidates)
+    assert not any(c.children for row in own for turn in row.turns if turn.search for c in turn.search.candidates)
+
+
 async def test_arms_are_kept_when_rankings_are_asked_for_later(tmp_path: Path) -> None:
     await run(tmp_path)
     assert read_report(tmp_path).rankings == {}

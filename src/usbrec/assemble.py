@@ -233,6 +233,10 @@ class Assembly:
             hints_for=policy.hints_for,
         )
 
+    def searching(self, arm: str) -> Assembly:
+        """The same with the search of an arm."""
+        return replace(self, recipe=self.recipe.as_searched_by(arm))
+
     def search(self, engine: Engine) -> Search:
         """SES over the model of `engine`."""
         settings, world = self.recipe.search, self.world

@@ -23,7 +23,7 @@ from usbrec import config, jsonl, manifest, pipeline, strict_yaml
 from usbrec.config import Recipe
 from usbrec.errors import ConfigError
 from usbrec.evaluation import variants as tables
-from usbrec.evaluation.ieval import Arm
+from usbrec.evaluation.arms import Arm
 from usbrec.evaluation.report import new_outcomes
 from usbrec.evaluation.variants import Experiment
 from usbrec.faults import faults_of, listed

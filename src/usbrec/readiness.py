@@ -14,6 +14,7 @@ from usbrec import models
 from usbrec.engines import EngineConfig, OpenAISettings, OpenVINOSettings, ScriptedSettings, TransformersSettings
 from usbrec.engines.transformers_model import adapter_digest
 from usbrec.errors import ConfigError, UsbrecError
+from usbrec.evaluation.arms import model_of, searches
 from usbrec.faults import listed
 from usbrec.recipe import Recipe
 from usbrec.relevance import users
@@ -99,9 +100,9 @@ def _base(recipe: Recipe, trained: Collection[str], arms: Collection[str]) -> It
 
 def _engines(recipe: Recipe, trained: Collection[str], prefer: bool, arms: Collection[str], judged: bool) -> dict[str, EngineConfig]:
     """Those that will be asked, by the key of the recipe."""
-    sections = {"prefer": prefer, "evaluate": judged, "search": any(arm.endswith("+ses") for arm in arms)}
+    sections = {"prefer": prefer, "evaluate": judged, "search": any(searches(arm) for arm in arms)}
     asked = {role for role, keys in users(recipe).items() if any(sections[key.partition(".")[0]] for key in keys)}
-    asked |= {arm.removesuffix("+ses").replace("base", "policy") for arm in arms} | ({"sft"} if prefer else set())
+    asked |= {model_of(arm).replace("base", "policy") for arm in arms} | ({"sft"} if prefer else set())
     asked |= {"policy"} if trained else set()
     named = {f"engines.{role}": getattr(recipe.engines, role) for role in sorted(asked)}
     return {role: engine for role, engine in named.items() if engine is not None}

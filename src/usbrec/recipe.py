@@ -6,10 +6,11 @@ from pydantic import Field
 
 from usbrec.data import DataConfig
 from usbrec.engines import EngineConfig, OpenVINOSettings
+from usbrec.evaluation.arms import PAPER_SEARCH
 from usbrec.evaluation.ieval import EvaluationSettings
 from usbrec.preferences import PreferenceSettings
 from usbrec.roles.settings import AffinitySettings, RecommenderSettings
-from usbrec.search import SearchSettings, TreeSearch
+from usbrec.search import JudgedSearch, SearchSettings, TreeSearch
 from usbrec.settings import Settings
 from usbrec.training.settings import ExportConfig, SftConfig, SimpoConfig
 
@@ -69,6 +70,20 @@ class Recipe(Settings):
     """SES."""
     evaluate: EvaluationSettings = EvaluationSettings()
     """What is measured, and by whom."""
+
+    def as_searched_by(self, arm: str) -> Recipe:
+        """The recipe with the search of an arm: its own; for `+paper-ses` the paper's, with the same internal roles.
+
+        That is: three samples of the model, each played one turn on against the internal seeker, in the last two recommender turns of the
+        evaluated conversation (arXiv 2509.20381, its best start; nothing is retrieved).
+        """
+        if not arm.endswith(PAPER_SEARCH):
+            return self
+        own, roles = self.search, {}
+        if isinstance(own, JudgedSearch):
+            roles = {**own.inner._asdict(), "method": own.method, "votes": own.votes}
+        paper = TreeSearch.model_validate({"candidates": 3, "depth": 1, "width": 1, "last_turns": 2, **roles})
+        return self.model_copy(update={"search": paper})
 
     @property
     def base_model(self) -> str:

@@ -16,7 +16,8 @@ from usbrec.assemble import APART, RANKERS, REFERENCES, RETRIEVAL, Assembly, Eng
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
 from usbrec.errors import ConfigError, UsbrecError
-from usbrec.evaluation.ieval import ARMS, Evaluation, play_rows
+from usbrec.evaluation.arms import ARMS, model_of, searches
+from usbrec.evaluation.ieval import Evaluation, play_rows
 from usbrec.evaluation.rankers import RankRows, Sampled
 from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
@@ -252,7 +253,7 @@ class Loop:
             async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                 done[arm] = await self._arm(arm, examples, Assembly(recipe, world, engines), marks)
         if settings.rankings.samples and not self.system:
-            for name in (*RANKERS, *(arm for arm in settings.arms if not arm.endswith("+ses"))):
+            for name in (*RANKERS, *(arm for arm in settings.arms if not searches(arm))):
                 async with Engines(ledger=self.run.folder / "ledger.sqlite") as engines:
                     done[f"rankings/{name}"] = await self._ranking(name, examples, Assembly(recipe, world, engines), done)
         return str(sorted(done.items()))
@@ -288,16 +289,16 @@ class Loop:
         if tested:
             parts |= self._voice(speaking=True) | {"system": tested.identity}
         elif arm not in REFERENCES:
-            which = arm.removesuffix("+ses")
+            which = model_of(arm)
             parts |= self._voice(speaking=True) | {"model": marks.get(f"export/{which}", self.engine_of(which).identity())}  # type: ignore[arg-type]
             reads += [f"export/{which}"] if f"export/{which}" in marks else []
             if recipe.recommender.hints:
                 parts["affinity"] = self._affinity()
         if arm in RETRIEVAL:
             parts["affinity"] = self._affinity()
-        if arm.endswith("+ses"):
+        if searches(arm):
             voices = prompts.digests_of("profiler", "seeker_profile", "judge_profile")
-            search = recipe.search.model_dump(mode="json", exclude={"speculate"})
+            search = recipe.as_searched_by(arm).search.model_dump(mode="json", exclude={"speculate"})
             parts |= {"search": search, "affinity": self._affinity(), "voices": voices}
             parts |= {"inner": inner} if (inner := self._inner_engines()) else {}
         told = f"{len(examples)} rows of {settings.split}"
@@ -336,9 +337,9 @@ class Loop:
             return self.system.recommender_for(assembly)
         if arm in REFERENCES:
             return assembly.reference(arm)
-        engine = assembly.engines.get(self.engine_of(arm.removesuffix("+ses")))  # type: ignore[arg-type]
-        if arm.endswith("+ses"):
-            search = assembly.search(engine)
+        engine = assembly.engines.get(self.engine_of(model_of(arm)))  # type: ignore[arg-type]
+        if searches(arm):
+            search = assembly.searching(arm).search(engine)
             return lambda example: search.within(len(example.dialogue), self.recipe.evaluate.turns)
         recommender = assembly.recommender(engine)
         return lambda _: recommender
@@ -397,7 +398,7 @@ def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> 
         known = [*ARMS, *(a for a in REFERENCES if a not in ("ceiling:human", "floor:random-reply"))]
         raise ConfigError(f"there is no arm '{arm}' to talk with", fix=f"choose one of {', '.join(known)}")
     loop = Loop(run=Run(folder=folder, say=lambda _: None), recipe=recipe, data_dir=None)
-    which = arm.removesuffix("+ses")
+    which = model_of(arm)
     if which in ("sft", "rl") and getattr(recipe.engines, which) is None and f"export/{which}" not in manifest.stages_of(folder):
         fix = f"finish the run: usbrec run RECIPE --out {folder}"
         raise ConfigError(f"the {which} model is not there", where=str(folder / "export" / which), fix=fix)
@@ -406,4 +407,4 @@ def recommender_of(folder: Path, recipe: Recipe, arm: str, engines: Engines) -> 
     if arm in REFERENCES:
         return assembly.reference(arm)(Example(key="chat", dialogue_id="chat", turn_id=0, dialogue=Dialogue(), targets=()))
     engine = engines.get(loop.engine_of(which))  # type: ignore[arg-type]
-    return assembly.search(engine) if arm.endswith("+ses") else assembly.recommender(engine)
+    return assembly.searching(arm).search(engine) if searches(arm) else assembly.recommender(engine)

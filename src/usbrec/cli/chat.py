@@ -58,13 +58,14 @@ async def _talk(folder: Path, arm: str, show_search: bool, seed: int, seeded: Se
     from usbrec import config
     from usbrec.assemble import Engines
     from usbrec.errors import ConfigError
+    from usbrec.evaluation.arms import model_of
     from usbrec.roles.llm import LLMRecommender
     from usbrec.search import Search
     from usbrec.search.speculate import Speculation
     from usbrec.stages import recommender_of
     from usbrec.types import Dialogue
 
-    recipe = config.stored(folder, f"export/{arm.removesuffix('+ses')}", f"evaluate/{arm}")  # what made its model
+    recipe = config.stored(folder, f"export/{model_of(arm)}", f"evaluate/{arm}")  # what made its model
     async with Engines() as engines:
         recommender: Recommender = recommender_of(folder, recipe, arm, engines)
         if show_search and not isinstance(recommender, Search):

@@ -18,17 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from usbrec.evaluation.arms import PAPER_SEARCH, SEARCH, model_of, searches
 from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, Values, dialogue_of, row_values
 from usbrec.evaluation.power import ALPHA, smallest_detectable, standard_error
 from usbrec.evaluation.repeats import Pooled, pooled_difference
 from usbrec.evaluation.stats import holm
 from usbrec.types import Frozen, Outcome
 
-CEILING, COLLABORATIVE, FLOOR, SEARCH = "ceiling:human", "collaborative", "floor:", "+ses"
+CEILING, COLLABORATIVE, FLOOR = "ceiling:human", "collaborative", "floor:"
 SYSTEM = "system:"
 FLOORS = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question")
 RETRIEVERS = ("retrieval", "retrieval:3", "retrieval+ask")
-ORDER = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", *RETRIEVERS, COLLABORATIVE, CEILING, *FLOORS)
+ORDER = (
+    "base", "sft", "rl", "base+ses", "sft+ses", "rl+ses", "base+paper-ses", "sft+paper-ses", "rl+paper-ses",
+    *RETRIEVERS, COLLABORATIVE, CEILING, *FLOORS,
+)  # fmt: skip
 COMPARED = ("ieval-first", "ieval", "hit", "hit-any")
 """Each without the rows that leak, where there are such rows."""
 
@@ -87,7 +91,8 @@ def planned(arms: Sequence[str]) -> list[tuple[str, str, Question]]:
     pairs += [(system, arm, "systems") for place, system in enumerate(systems) for arm in (*others, *systems[place + 1 :])]
     pairs += [("sft", "base", "training"), ("rl", "sft", "training"), ("rl", "base", "training")]
     pairs += [("sft+ses", "base+ses", "training"), ("rl+ses", "sft+ses", "training"), ("rl+ses", "base+ses", "training")]
-    pairs += [(arm, arm.removesuffix(SEARCH), "search") for arm in models if arm.endswith(SEARCH)]
+    pairs += [(arm, model_of(arm), "search") for arm in models if searches(arm)]
+    pairs += [(model_of(arm) + SEARCH, arm, "search") for arm in models if arm.endswith(PAPER_SEARCH)]
     pairs += [(arm, COLLABORATIVE, "baselines") for arm in reversed(models)]
     pairs += [(arm, "floor:most-popular", "baselines") for arm in reversed(models)]
     pairs += [(top, floor, "baselines") for floor in floors] if top else []

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from usbrec.conversation import converse, judge_replies
 from usbrec.errors import UsbrecError
 from usbrec.evaluation import protocols
+from usbrec.evaluation.arms import ARMS, Arm
 from usbrec.linking import Linker
 from usbrec.roles import JudgeFor, RecommenderFor, SeekerFor
 from usbrec.roles.catalogue import target_hit
@@ -24,9 +25,6 @@ from usbrec.rowmap import map_rows, tally
 from usbrec.seeds import seed_of
 from usbrec.settings import Settings
 from usbrec.types import Dialogue, Example, Outcome, Turn
-
-Arm = Literal["base", "sft", "rl", "base+ses", "sft+ses", "rl+ses"]
-ARMS: tuple[Arm, ...] = ("base", "sft", "rl", "base+ses", "sft+ses", "rl+ses")
 
 
 class RankingSettings(Settings):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS, SEARCH, Comparison, kind_of
+from usbrec.evaluation.arms import SEARCH
+from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS, Comparison, kind_of
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics
 from usbrec.evaluation.tables import p_value
 from usbrec.types import Outcome
