@@ -16,8 +16,8 @@ import typer
 
 from benchmarks.common import machine
 from usbrec import config, experiments, jsonl, pipeline
-from usbrec.evaluation.compare import Comparison, compare_all, in_order
 from usbrec.evaluation.arms import ARMS
+from usbrec.evaluation.compare import Comparison, compare_all, in_order
 from usbrec.evaluation.metrics import COUNTED, ArmMetrics, Measure, measure_arm
 from usbrec.evaluation.report import new_outcomes
 from usbrec.evaluation.tables import Sheet, label, markdown, spread
