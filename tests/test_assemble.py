@@ -156,3 +156,26 @@ async def test_the_ceiling_of_a_row_without_a_reply_is_an_error_not_a_zero() -> 
         await assembly.reference("ceiling:human")(cut).reply(cut.dialogue, seed=1)
     with pytest.raises(ConfigError, match="no reference arm"):
         assembly.reference("floor:nothing")
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("{kind: attributes, least: 10, knows: 0.5, errs: 0.2}", "AttributesSeeker"),
+        ("{kind: silent}", "SilentSeeker"),
+        ("{kind: paraphrase, least: 3}", "ParaphraseSeeker"),
+        ("{kind: llm, checked: true}", "LLMSeeker"),
+        ("{kind: silent, patience: 2}", "ImpatientSeeker"),
+    ],
+)
+async def test_every_seeker_can_be_set_on_the_command_line(given: str, made: str) -> None:
+    """And what is set reaches it, and the fingerprint of what it plays in."""
+    text = "name: t\ndata: {kind: demo}\nevaluate: {protocol: usbrec-1}\n"
+    sets = [f"evaluate.seeker={given}", *(["engines.seeker={kind: openai, model: m}"] if "llm" in given else [])]
+    settings = config.parse(text, where="t", overrides=sets)
+    seeker = Assembly(settings, WORLD, Fake(ScriptedEngine(("Something else.",)))).seeker_for(settings.evaluate.seeker)(("gate",))
+    assert type(seeker).__name__ == made
+    for key, value in settings.evaluate.seeker.model_dump(exclude={"kind", "patience"}).items():
+        holder = getattr(seeker, "book", seeker)
+        assert getattr(holder, key) == value
+    assert await seeker.respond(Dialogue().say("seeker", "hi").say("recommender", "Toy Story (1995)?"), start=1, seed=1)

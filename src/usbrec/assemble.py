@@ -42,8 +42,11 @@ from usbrec.roles.llm import (
     LLMRecommender,
     LLMSeeker,
 )
+from usbrec.roles.paraphrase import ParaphraseSeeker, Phrasebook
+from usbrec.roles.patience import ImpatientSeeker
 from usbrec.roles.seekers import AttributesSeeker, ProfileSeeker
 from usbrec.roles.settings import AffinitySettings, JudgeSettings, SeekerSettings
+from usbrec.roles.silent import SilentSeeker
 from usbrec.search import DrawnSearch, JudgedSearch, Search
 from usbrec.types import Dialogue, Example, Profile
 
@@ -142,13 +145,26 @@ class Assembly:
         return replace(self, world=self.world.without(example))
 
     def seeker_for(self, settings: SeekerSettings) -> SeekerFor:
+        """The simulated user that knows the targets."""
+        made, patience, linker = self._seeker_for(settings), settings.patience, self.world.linker
+        return made if patience is None else lambda targets: ImpatientSeeker(made(targets), linker, targets, patience)
+
+    def _seeker_for(self, settings: SeekerSettings) -> SeekerFor:
         world, noun = self.world, self.recipe.recommender.noun
         if settings.kind == "attributes":
-            return lambda targets: AttributesSeeker(catalogue=world.catalogue, linker=world.linker, targets=targets)
+            return lambda targets: AttributesSeeker(
+                world.catalogue, world.linker, targets, least=settings.least, knows=settings.knows, errs=settings.errs
+            )
+        if settings.kind == "silent":
+            return lambda targets: SilentSeeker(world.linker, targets)
+        if settings.kind == "paraphrase":
+            book = Phrasebook(world.catalogue, world.linker, world.cooccurrence.popularity, settings.least)
+            return lambda targets: ParaphraseSeeker(book, targets)
         engine = self._engine("seeker")
         return lambda targets: LLMSeeker(
-            engine, world.catalogue, world.linker, targets, noun=noun, max_tokens=settings.max_tokens, temperature=settings.temperature
-        )
+            engine, world.catalogue, world.linker, targets, noun=noun, max_tokens=settings.max_tokens, temperature=settings.temperature,
+            checked=settings.checked,
+        )  # fmt: skip
 
     def judge_for(self, settings: JudgeSettings) -> JudgeFor:
         world = self.world

@@ -95,6 +95,11 @@ class Catalogue:
         return _index((person, item.id) for item in self for person in (*item.directors, *item.stars))
 
     @cached_property
+    def by_decade(self) -> dict[str, tuple[str, ...]]:
+        """First year of a decade, "1990" -> ids of its items."""
+        return _index((decade, item.id) for item in self if (decade := item.decade))
+
+    @cached_property
     def by_maker(self) -> dict[str, tuple[str, ...]]:
         """Director, star or writer, as written -> ids of their items."""
         return _index((person, item.id) for item in self for person in dict.fromkeys((*item.directors, *item.stars, *item.writers)))

@@ -1,7 +1,7 @@
 """The rollout loop: a recommender and a seeker take turns.  PODCS, the search and iEval all call this; there is no second copy.
 
 The dialogue holds only what the two sides said.  A conversation ends after `turns` recommender turns, or earlier when `done` says so (a
-target was named: the seeker has what they came for).
+target was named: the seeker has what they came for) or when the seeker leaves, unsatisfied.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ class Played(Frozen):
     replies: tuple[Reply, ...]
     seconds: tuple[float, ...] = ()
     """Wall time of each reply."""
+    left: bool = False
+    """The seeker did not wait for another reply."""
 
     def until_reply(self, index: int) -> Dialogue:
         """The dialogue up to and including reply number `index` (from 0)."""
@@ -50,10 +52,12 @@ async def converse(
     Raises:
         EngineError: a side could not speak.
     """
-    start, replies, seconds = len(dialogue), [], []
+    start, replies, seconds, left = len(dialogue), [], [], False
     for turn in range(turns):
         if turn:
             text = await seeker.respond(dialogue, start=start, seed=seed_of(seed, "seeker", turn))
+            if left := text is None:
+                break
             dialogue = dialogue.say("seeker", text)
         began = time.monotonic()
         if turn == 0 and first is not None:
@@ -65,7 +69,7 @@ async def converse(
         replies.append(reply)
         if done(dialogue):
             break
-    return Played(dialogue=dialogue, start=start, replies=tuple(replies), seconds=tuple(seconds))
+    return Played(dialogue=dialogue, start=start, replies=tuple(replies), seconds=tuple(seconds), left=left)
 
 
 async def judge_replies(played: Played, judges: Sequence[Judge], *, seed: int) -> list[tuple[Score, ...]]:

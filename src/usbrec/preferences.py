@@ -162,14 +162,18 @@ class CandidateMaker:
         return tuple(await self.hints_for(dialogue)) if self.hints_for else (), self.policy
 
     async def _played_on(self, example: Example, seed: int) -> Dialogue:
-        """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named; ends with the seeker."""
+        """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named or the seeker
+        leaves."""
         dialogue, start = example.dialogue, len(example.dialogue)
         seeker = self.seeker_for(example.targets)
         for turn in range(rng_of(seed, "played").randint(0, self.settings.played)):
             said = dialogue.say("recommender", (await self.policy.reply(dialogue, seed=seed_of(seed, "play", turn))).text)
             if target_hit(said, example.targets, self.linker)[0]:
                 break
-            dialogue = said.say("seeker", await seeker.respond(said, start=start, seed=seed_of(seed, "answer", turn)))
+            answer = await seeker.respond(said, start=start, seed=seed_of(seed, "answer", turn))
+            if answer is None:
+                break
+            dialogue = said.say("seeker", answer)
         return dialogue
 
     async def _judge(

@@ -80,6 +80,11 @@ class Item(Frozen):
     plot: str = Field(default="", max_length=LONGEST_TEXT)
 
     @property
+    def decade(self) -> str:
+        """The first year of its decade, as in "the 1990s"; empty where the year is unknown."""
+        return "" if self.year is None else str(self.year // 10 * 10)
+
+    @property
     def name(self) -> str:
         """The title as it is said in a dialogue: with the year where it is known."""
         return f"{self.title} ({self.year})" if self.year is not None else self.title
@@ -247,5 +252,7 @@ class Outcome(Frozen):
     turns: tuple[Turn, ...]
     targets: tuple[str, ...]
     leaks: tuple[str, ...] = ()
+    left: bool = False
+    """The simulated seeker lost patience and left: unsatisfied, with the last turn's score."""
     error: str = ""
     """Why the row has no result; `turns` is then empty and the row is counted as failed."""

@@ -48,6 +48,16 @@ def test_recall_static_and_interactive() -> None:
     assert (interactive.mean, interactive.rows, interactive.unscored, interactive.worst, interactive.best) == (0.5, 4, 1, 0.4, 0.6)
 
 
+def test_a_late_hit_is_discounted() -> None:
+    """A hit in turn 1, 2 and 3 is worth 1, 1 / log2(3) and 1 / 2; none 0; a row that broke off without one has no value."""
+    none, found = turn(0), turn(2, items=("t",), hit=True)
+    rows = [*ROWS, row("d5:1", none, none, found), row("d6:1", none, none, error="the engine is gone")]
+    values = row_values(rows, METRICS["discounted-hit"])
+    later = pytest.approx(0.6309297535714575)
+    assert values == {"d1:1": 0, "d1:2": later, "d2:1": 1, "d3:1": 0, "d4:1": None, "d5:1": 0.5, "d6:1": None}
+    assert "d2:1" not in row_values(rows, METRICS["discounted-hit-unleaked"]), "its target was named before"
+
+
 def test_a_target_among_the_items_hits_even_where_no_judge_says_so() -> None:
     arm = measure_arm([row("d1:1", turn(1.2, items=("x", "t"))), row("d2:1", turn(1.2, items=("x",)))], ["llm"])
     assert arm.counted["hit"].mean == 0.5

@@ -74,6 +74,10 @@ BROKEN: list[tuple[str, str, tuple[str, ...]]] = [
     ("a word for a section", DEMO + "engines: {policy: openai}\n", ("engines.policy: has to be a section", "'openai'")),
     ("a list for a section", DEMO + "sft: [epochs, 2]\n", ("sft: has to be a section",)),
     ("a word for a protocol's section", DEMO + "evaluate: {protocol: ievalm-free-1, seeker: llm}\n", ("seeker",)),
+    ("a seeker of no kind", DEMO + "evaluate: {seeker: {kind: chatty}}\n", ("evaluate.seeker", "paraphrase")),
+    ("a share above 1", DEMO + "evaluate: {seeker: {knows: 1.5, errs: -0.1}}\n", ("evaluate.seeker.knows", "evaluate.seeker.errs")),
+    ("no patience at all", DEMO + "evaluate: {seeker: {kind: silent, patience: 0}}\n", ("evaluate.seeker.patience",)),
+    ("another seeker than the protocol's", DEMO + "evaluate: {protocol: usbrec-2, seeker: {kind: silent}}\n", ("usbrec-2", "seeker.kind")),
     ("a section for a list", DEMO + "evaluate: {judges: {kind: catalogue}}\n", ("evaluate.judges",)),
     ("no arms", DEMO + "evaluate: {arms: []}\n", ("evaluate.arms",)),
     ("an arm twice", DEMO + "evaluate: {arms: [base, sft, base]}\n", ("evaluate.arms.2: stands twice",)),
@@ -176,6 +180,11 @@ RIGHT: list[tuple[str, str, Callable[[Recipe], bool]]] = [
     ("two judges of one kind", DEMO + "engines: {judge: {kind: openai, model: m}}\n"
      "evaluate: {judges: [{kind: llm}, {kind: llm, method: vote, votes: 3}]}\n", lambda r: len(r.evaluate.judges) == 2),
     ("a protocol", DEMO + "evaluate: {protocol: ievalm-attributes-1}\n", lambda r: r.evaluate.turns == 5),
+    ("a protocol with its seeker", DEMO + "evaluate: {protocol: usbrec-2, seeker: {patience: 3}}\n",
+     lambda r: (r.evaluate.turns, r.evaluate.seeker.least, r.evaluate.seeker.patience) == (5, 10, 3)),
+    ("a silent seeker", DEMO + "evaluate: {seeker: {kind: silent}}\n", lambda r: r.evaluate.seeker.kind == "silent"),
+    ("a seeker that paraphrases, in training too", DEMO + "prefer: {played: 1, seeker: {kind: paraphrase, least: 0}}\n",
+     lambda r: r.prefer.seeker.least == 0),
 ]  # fmt: skip
 
 CERTAIN: list[tuple[str, str, str, tuple[str, ...], bool]] = [

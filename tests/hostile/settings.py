@@ -96,7 +96,11 @@ TABLE: list[tuple[str, str, str]] = [
        JUDGED + f"prefer: {{judge: {{kind: {kind}, method: vote}}}}\nevaluate: {{judges: [{{kind: {kind}, method: vote}}]}}\n",
        f"{place}.least_mass=0.3") for kind in ("llm", "grounded") for place in ("prefer.judge", "evaluate.judges.0")),
     *((f"an agenda draws nothing: {place}.{text}", DEMO + "prefer: {played: 1}\n", f"{place}.seeker.{text}")
-      for place in ("prefer", "evaluate") for text in ("max_tokens=30", "temperature=0.2")),
+      for place in ("prefer", "evaluate") for text in ("max_tokens=30", "temperature=0.2", "checked=true")),
+    *((f"{kind} has no such key: {text}", DEMO + f"evaluate: {{seeker: {{kind: {kind}}}}}\n", f"evaluate.seeker.{text}")
+      for kind, texts in (("silent", ("least=3", "knows=0.5", "errs=0.1", "checked=true", "temperature=0.2")),
+                          ("paraphrase", ("knows=0.5", "errs=0.1", "checked=true", "temperature=0.2"))) for text in texts),
+    ("one turn tries nobody's patience", DEMO + "evaluate: {turns: 1}\n", "evaluate.seeker={kind: silent, patience: 2}"),
     # the search
     *((f"greedy does not search: {text}", DEMO + "search: {strategy: greedy}\n", f"search.{text}") for text in (
         "candidates=4", "temperature=0.3", "guided=2", "from_turn=2", "last_turns=2", "budget={calls: 5}", "depth=2", "width=2",

@@ -150,6 +150,20 @@ async def test_a_seeker_is_asked_again_only_when_it_gives_a_title_away() -> None
     assert len(loose.heard) == 3  # then the title is taken out
 
 
+async def test_a_checked_seeker_says_no_genre_and_nobody_of_the_targets_either() -> None:
+    """The targets' genres and people are asked for again, then masked; a plain seeker says them."""
+    loose = Ears("A crime drama by Scorsese, with Robert De Niro.")
+    said = dialogue("hi", "Yes?")
+    text = await LLMSeeker(loose.engine(), CATALOGUE, LINKER, ("casi",), checked=True).respond(said, start=1, seed=1)
+    assert text == "A that that by that, with that." and len(loose.heard) == 3
+    assert "no genre" in loose.heard[0][0].content
+    fine = Ears("Gangsters in the desert, please.")
+    assert await LLMSeeker(fine.engine(), CATALOGUE, LINKER, ("casi",), checked=True).respond(said, start=1, seed=1) == fine.replies[0]
+    assert len(fine.heard) == 1
+    plain = Ears("A crime drama by Scorsese.")
+    assert await LLMSeeker(plain.engine(), CATALOGUE, LINKER, ("casi",)).respond(said, start=1, seed=1) == "A crime drama by Scorsese."
+
+
 async def test_the_seeker_is_asked_with_flipped_roles_and_one_user_message_at_a_time() -> None:
     """Faults 4 and 6: roles unflipped, two user messages in a row, the question glued onto the recommender's message."""
     ears = Ears("Something scarier.")

@@ -7,7 +7,7 @@ import pytest
 from toy import CATALOGUE, LINKER, dialogue
 from usbrec.catalogue import Catalogue
 from usbrec.linking import Linker
-from usbrec.roles.seekers import AttributesSeeker, ProfileSeeker, wishes_of
+from usbrec.roles.seekers import FORGOTTEN, AttributesSeeker, ProfileSeeker, wishes_of
 from usbrec.types import Item, Profile
 
 TRICKY = Catalogue(
@@ -82,3 +82,73 @@ async def test_the_internal_seeker_knows_the_profile_only() -> None:
     assert "could be" in welcome or "good" in welcome.lower()
     assert "crime" in declined
     assert set(ProfileSeeker.__dataclass_fields__) == {"catalogue", "linker", "profile", "name", "enough"}
+
+
+SHARED = Catalogue(
+    [
+        Item(
+            id="only",
+            title="The Lonely Mountain",
+            year=1985,
+            genres=("western",),
+            directors=("Ada Single",),
+            stars=("Bo Famous", "Cy Rare"),
+        ),
+        *(Item(id=f"bo{n}", title=f"Bo Number {n}", year=1986, genres=("western", "drama"), stars=("Bo Famous",)) for n in range(10)),
+        *(Item(id=f"cy{n}", title=f"Cy Number {n}", year=2001, genres=("comedy",), stars=("Cy Rare",)) for n in range(9)),
+    ]
+)
+SHARED_LINKER = Linker(SHARED)
+
+
+async def told(seeker: AttributesSeeker, *, seeds: int = 30, turns: int = 5, first: str = "hi") -> str:
+    """All that a seeker says in some conversations, to questions and to offers."""
+    said = []
+    for seed in range(seeds):
+        talk = dialogue(first, "Which actor or director do you like?")
+        for turn in range(turns):
+            said.append(await seeker.respond(talk, start=1, seed=seed * 10 + turn) or "")
+            talk = talk.say("seeker", said[-1]).say("recommender", ("Which director?", "What kind of film?", "Old or new?")[turn % 3])
+    return "\n".join(said)
+
+
+async def test_a_wish_that_few_items_share_is_not_said() -> None:
+    """Western and the 1980s are shared by ten others, as is Bo Famous; Cy Rare by nine, Ada Single by none."""
+    everything = await told(AttributesSeeker(SHARED, SHARED_LINKER, ("only",)))
+    assert all(value in everything for value in ("Ada Single", "Bo Famous", "Cy Rare", "western", "1980"))
+    careful = await told(AttributesSeeker(SHARED, SHARED_LINKER, ("only",), least=10))
+    assert all(value in careful for value in ("Bo Famous", "western", "1980"))
+    assert "Ada Single" not in careful and "Cy Rare" not in careful
+    looser = await told(AttributesSeeker(SHARED, SHARED_LINKER, ("only",), least=9))
+    assert "Cy Rare" in looser and "Ada Single" not in looser
+
+
+async def test_praise_names_no_genre_that_few_items_share() -> None:
+    seeker = AttributesSeeker(CATALOGUE, LINKER, ("alien",), least=3)
+    said = [await seeker.respond(dialogue("hi", "Event Horizon (1997)?"), start=1, seed=seed) for seed in range(40)]
+    assert not any(genre in text for text in said for genre in ("horror", "sci-fi"))
+
+
+async def test_what_is_known_is_a_share_and_stays_the_same_for_a_conversation() -> None:
+    """A wish that cannot be named in one turn cannot be named in any; over many conversations about half can be."""
+    known = 0
+    for talk in range(40):
+        seeker = AttributesSeeker(SHARED, SHARED_LINKER, ("only",), knows=0.5)
+        said = await told(seeker, seeds=6, turns=6, first=f"hello, number {talk}")
+        known += sum(value in said for value in ("Ada Single", "Bo Famous", "Cy Rare", "western", "1980"))
+    assert 70 <= known <= 130  # of 200; five standard errors are 35
+    nothing = await told(AttributesSeeker(SHARED, SHARED_LINKER, ("only",), knows=0.0))
+    assert not any(value in nothing for value in ("Ada Single", "Bo Famous", "Cy Rare", "western", "1980"))
+
+
+async def test_a_seeker_that_errs_says_something_else_or_forgets_and_says_it_once() -> None:
+    seeker = AttributesSeeker(SHARED, SHARED_LINKER, ("only",), errs=1.0)
+    said = await told(seeker)
+    assert not any(value in said for value in ("Ada Single", "Bo Famous", "Cy Rare", "western", "1980"))
+    many = "\n".join([await told(seeker, seeds=2, first=f"hello {number}") for number in range(30)])
+    assert any(text in many for text in FORGOTTEN.values()) and any(other in many for other in ("comedy", "drama", "2000"))
+    talk = dialogue("hi", "Hello.")
+    for turn in range(8):
+        talk = talk.say("seeker", await seeker.respond(talk, start=1, seed=turn)).say("recommender", "Go on.")
+    lines = "\n".join(talk.of("seeker"))
+    assert all(lines.count(text) <= 1 for text in FORGOTTEN.values()), lines

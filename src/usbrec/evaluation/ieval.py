@@ -1,7 +1,8 @@
 """iEval (docs/method.md, iEval): the seeker that knows the targets talks with the recommender for t turns; every reply is judged.
 
 One rollout serves all metrics: the static ones read the first turn, the interactive ones any turn, iEval the last.  The conversation ends
-early when a target is named, as the seeker then has what they came for; whether one is named is a matter of linking, not of any judge.
+early when a target is named, as the seeker then has what they came for (whether one is named is a matter of linking, not of any judge), or
+when the seeker loses patience: the row keeps the score of its last reply.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class EvaluationSettings(Settings):
     """The evaluation, as it stands in a recipe."""
 
     protocol: str | None = None
-    """A versioned protocol that fixes some of the keys below: `usbrec-1`, `ievalm-free-1` or `ievalm-attributes-1`; null fixes none."""
+    """A versioned protocol that fixes some of the keys below: `usbrec-1`, `usbrec-2`, `ievalm-free-1` or `ievalm-attributes-1`; null fixes
+    none."""
     split: Literal["valid", "test"] = "test"
     """Tune on valid; report on test."""
     rows: int | None = Field(default=None, ge=1)
@@ -108,7 +110,7 @@ class Evaluation:
         )
         return Outcome(
             key=example.key, arm=self.arm, dialogue=played.dialogue, start=played.start,
-            turns=turns, targets=example.targets, leaks=example.leaks,
+            turns=turns, targets=example.targets, leaks=example.leaks, left=played.left,
         )  # fmt: skip
 
     def failed(self, example: Example, fault: UsbrecError) -> Outcome:

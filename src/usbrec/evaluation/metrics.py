@@ -6,7 +6,8 @@ lowest or the highest value.  The interval and the mean are over the rows that h
 
 Judged metrics exist once per judge.  Counted metrics (hits, offers) rest on the linked items alone; their judge is `COUNTED`.  A turn
 hits when a judge says so or when its offer (`Turn.items`) is a target: that is Hit@reply.  `recall@1` is the strict one, which alone may
-stand beside published values: the very first item that the first reply names is a target, and nobody had named it.
+stand beside published values: the very first item that the first reply names is a target, and nobody had named it.  A discounted hit is
+1 / log2(1 + t), t being the first turn that hits, counted from 1; 0 without a hit: a target found late is worth less.
 
 The headline leaves out the rows whose dialogue names a target already (`unleaked`): what is repeated there is no recommendation.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import log2
 
 from usbrec.errors import DataError
 from usbrec.evaluation.stats import Limits, mean_interval
@@ -76,6 +78,8 @@ class ArmMetrics(Frozen):
     errors: int
     """Rows that broke off with an error; each is unscored wherever the missing turns would have counted."""
     turns: int
+    left: int = 0
+    """Rows whose seeker lost patience and left, unsatisfied."""
     judged: dict[str, dict[str, Measure]]
     """judge -> metric -> measure."""
     counted: dict[str, Measure]
@@ -175,6 +179,13 @@ def _interactive(outcome: Outcome, _: int) -> float | None:
     return None if outcome.error or not outcome.turns else 0.0
 
 
+def _discounted(outcome: Outcome, _: int) -> float | None:
+    for number, turn in enumerate(outcome.turns, start=1):
+        if hit(turn, outcome.targets):
+            return 1 / log2(1 + number)
+    return None if outcome.error or not outcome.turns else 0.0
+
+
 def _first_item(outcome: Outcome, _: int) -> float | None:
     if not outcome.turns:
         return None
@@ -210,6 +221,8 @@ METRICS: dict[str, Metric] = {
         _metric("hit-any", "Hit@reply in any turn", _interactive, (0, 1)),
         _metric("hit-unleaked", "Hit@reply without leaks", _static, (0, 1), unleaked=True),
         _metric("hit-any-unleaked", "Hit@reply in any turn without leaks", _interactive, (0, 1), unleaked=True),
+        _metric("discounted-hit", "discounted hit", _discounted, (0, 1)),
+        _metric("discounted-hit-unleaked", "discounted hit without leaks", _discounted, (0, 1), unleaked=True),
         _metric("recall@1", "Recall@1 (first item, new)", _first_item, (0, 1)),
         _metric("offers", "offers a new item", _offers, (0, 1)),
         _metric("questions", "questions a turn", _questions, None),
@@ -260,6 +273,7 @@ def measure_arm(outcomes: Sequence[Outcome], judges: Sequence[str], *, seed: int
         leaked=sum(bool(o.leaks) for o in outcomes),
         errors=sum(bool(o.error) for o in outcomes),
         turns=len(turns),
+        left=sum(o.left for o in outcomes),
         judged={
             judge: {name: measure(row_values(outcomes, m, place), m.limits, seed) for name, m in judged.items()}
             for place, judge in enumerate(judges)

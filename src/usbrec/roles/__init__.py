@@ -41,11 +41,20 @@ class Recommender(Protocol):
 class Seeker(Protocol):
     """The simulated user of one conversation, bound to its goal."""
 
-    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
-        """The seeker's next turn; `dialogue` ends with the recommender.  `start`: index of the first simulated message.
+    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str | None:
+        """The seeker's next turn, None where they leave; `dialogue` ends with the recommender.  `start`: index of the first simulated
+        message.
 
         The text never contains a target's title that the dialogue does not: whoever makes the text filters it *before anyone reads it*.
         """
+        ...
+
+
+class StayingSeeker(Protocol):
+    """A seeker that never leaves: the search's internal one."""
+
+    async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
+        """As `Seeker.respond`."""
         ...
 
 
@@ -96,7 +105,7 @@ class SamplingRecommender(Recommender, SampleReplies, Protocol):
 
 SeekerFor = Callable[[tuple[str, ...]], Seeker]
 JudgeFor = Callable[[tuple[str, ...]], Judge]
-ProfileSeekerFor = Callable[[Profile], Seeker]
+ProfileSeekerFor = Callable[[Profile], StayingSeeker]
 ProfileJudgeFor = Callable[[Profile], Judge]
 RecommenderFor = Callable[[Example], Recommender]
 """An arm: most arms ignore the example; the floors and the ceiling need it."""

@@ -120,16 +120,21 @@ class CatalogueProfiler:
                 if mention.item is not None:
                     bad = any(low <= mention.start < high for low, high in averse)
                     (dislikes if bad else likes)[mention.item] = None
-            for found in self._genre_pattern.finditer(text):
-                if not any(low <= found.start() < high for low, high in averse):
-                    genres[self._genres[found[0].lower()]] = None
-            people.update(dict.fromkeys(self._persons_in(text)))
+            wanted, persons = self.wanted(text)
+            genres.update(dict.fromkeys(wanted))
+            people.update(dict.fromkeys(persons))
         kept = tuple(item for item in likes if item not in dislikes)
         mentioned = tuple(sorted(named_items(dialogue, self.linker)))
         summary = self._words(kept, tuple(dislikes), tuple(genres), tuple(people), dialogue)
         return Profile(
             summary=summary, likes=kept, dislikes=tuple(dislikes), genres=tuple(genres), people=tuple(people), mentioned=mentioned
         )
+
+    def wanted(self, text: str) -> tuple[list[str], list[str]]:
+        """The genres and people that a text asks for."""
+        averse, found = _averse_spans(text), self._genre_pattern.finditer(text)
+        genres = [self._genres[word[0].lower()] for word in found if not any(low <= word.start() < high for low, high in averse)]
+        return genres, self._persons_in(text)
 
     def _persons_in(self, text: str) -> list[str]:
         words = re.findall(r"[\w'.-]+", text.lower())

@@ -22,6 +22,7 @@ from usbrec.prompts import render
 from usbrec.roles import Reply
 from usbrec.roles.catalogue import OFFER, CatalogueProfiler, named_items, target_hit
 from usbrec.roles.settings import JudgeSettings, SeekerSettings, Wording
+from usbrec.roles.unsaid import Unsaid, strings_of
 from usbrec.seeds import seed_of
 from usbrec.types import Dialogue, Item, Profile, Score, Side
 
@@ -222,22 +223,29 @@ class LLMSeeker:
     max_tokens: int = 60
     temperature: float = 0.7
     attempts: int = 3
+    checked: bool = False
+    """It paraphrases: the targets' genres and people are filtered as their titles are."""
 
     async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
-        system = render("seeker", item=self.noun, wishes=describe([self.catalogue[t] for t in self.targets]))
-        chat = as_seen_by("seeker", dialogue, system)
+        wanted = [self.catalogue[t] for t in self.targets]
+        chat = as_seen_by("seeker", dialogue, render(_seeker_prompt(self.checked), item=self.noun, wishes=describe(wanted)))
         named = frozenset(self.linker.leaks(dialogue, self.targets))
         secret = tuple(t for t in self.targets if t not in named)
+        unsaid = Unsaid(self.linker, secret, strings_of(wanted if self.checked else ()))
         spoken = ""
         for attempt in range(self.attempts):
             sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed_of(seed, "again", attempt))
             text = clean((await self.engine.chat(chat, sampling=sampling))[0].text)
-            if text and not self.linker.reveals(text, secret):
+            if text and not unsaid.told(text):
                 return text
             spoken = spoken or text
         if not spoken:
             raise EngineReply("the simulated seeker said nothing", where=self.engine.name)
-        return self.linker.mask(spoken, secret)
+        return unsaid.masked(spoken)
+
+
+def _seeker_prompt(checked: bool) -> str:
+    return "seeker_paraphrase" if checked else "seeker"
 
 
 @dataclass(frozen=True)
@@ -357,7 +365,8 @@ def asked(judges: Sequence[JudgeSettings], seeker: SeekerSettings | None = None)
     """For fingerprints: the prompts and rules of those who answer the recommender, where they are LLMs."""
     rubrics = [RUBRICS[judge.wording] for judge in judges if judge.kind != "catalogue"]
     rules = {"miss": "at most 1"} if any(judge.kind == "grounded" for judge in judges) else {}
-    return prompts.digests_of(*(["seeker"] if seeker and seeker.kind == "llm" else []), *rubrics) | rules | {"counted": OFFER}
+    spoken = [_seeker_prompt(seeker.checked)] if seeker and seeker.kind == "llm" else []
+    return prompts.digests_of(*spoken, *rubrics) | rules | {"counted": OFFER}
 
 
 def that_counts(before: Dialogue, reply: str, linker: Linker) -> str:

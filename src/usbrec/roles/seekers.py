@@ -1,10 +1,11 @@
 """Simulated seekers without a model.
 
 `AttributesSeeker` knows the targets and follows an agenda over their attributes: it can never leak a title, since it speaks in genres,
-people and years, and every sentence is checked against the linker before anyone reads it.  `ProfileSeeker` is the search's internal
-simulator: it knows a `Profile` only.
+people and years, and every sentence is checked against the linker before anyone reads it.  But what it says may fit a single item
+(`evaluation.identifiability` counts that); `least` keeps such wishes unsaid.  `ProfileSeeker` is the search's internal simulator: it knows
+a `Profile` only.  `roles.silent` and `roles.paraphrase` hold seekers that are no lookup, `roles.patience` one that leaves.
 
-Both are deterministic: the same dialogue and seed give the same words.
+All are deterministic: the same dialogue and seed give the same words.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from usbrec.catalogue import Catalogue
 from usbrec.linking import Linker
 from usbrec.roles.catalogue import named_items, target_hit
 from usbrec.seeds import rng_of
-from usbrec.types import Dialogue, Item, Profile
+from usbrec.types import Dialogue, Item, Profile, Side
 
 ACCEPT = (
     "That sounds just right, thank you!",
@@ -36,6 +37,13 @@ WISHES = {
     "decade": ("Something from the {0}s, perhaps.", "I'd like one from the {0}s.", "The {0}s would be good."),
 }
 VAGUE = ("I'm open to anything really.", "Surprise me with something else.", "Something different, please.", "I can't describe it well.")
+FORGOTTEN = {
+    "genre": "I know the mood that I'm after, but not the word for it.",
+    "director": "I forget who made the last one that I liked.",
+    "star": "There is somebody I like to watch, but the name escapes me.",
+    "decade": "I couldn't tell you what years I like best.",
+}
+"""A wish that the seeker can only hint at."""
 SIMILAR = ("I did like that it is {0}.", "It being {0} is right, though.", "{0} is a good direction.")
 
 
@@ -59,53 +67,75 @@ class AttributesSeeker:
     linker: Linker
     targets: tuple[str, ...]
     name: str = "attributes"
+    least: int = 0
+    """A wish is said only if at least so many items beside the targets share it."""
+    knows: float = 1.0
+    """Share of the wishes that can be named."""
+    errs: float = 0.0
+    """Share of the wishes that are said wrong, or only hinted at."""
 
     async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
         rng = rng_of(seed, "attributes", len(dialogue))
-        if dialogue.messages and target_hit(dialogue, self.targets, self.linker)[0]:
-            return self._safe([rng.choice(ACCEPT)], rng)
+        if accepts(dialogue, self.targets, self.linker):
+            return unrevealing([rng.choice(ACCEPT)], self.targets, self.linker, rng)
         last = dialogue.messages[-1].text if dialogue.messages else ""
         offered = self.linker.items(last)
         agenda = self._agenda(dialogue, start, rng)
-        parts: list[str] = []
+        parts = refusal(dialogue, self.linker, rng)
         if offered:
-            before = named_items(Dialogue(messages=dialogue.messages[:-1]), self.linker)
-            parts.append(rng.choice(KNOWN if set(offered) <= before else DECLINE))
             parts += self._praise(offered, rng)
-        wanted = _asked_for(last)
-        picked = [w for w in agenda if w.kind in wanted][:1] or agenda[: 2 if rng.random() < 0.4 else 1]
-        parts += [rng.choice(WISHES[w.kind]).format(w.value) for w in picked] or [rng.choice(VAGUE)]
+        wanted = asked_for(last)
+        answer = [said for wish, said in agenda if wish.kind in wanted][:1]
+        picked = answer or [said for _, said in agenda[: 2 if rng.random() < 0.4 else 1]]
+        parts += [rng.choice(WISHES.get(w.kind, ("{0}",))).format(w.value) for w in picked] or [rng.choice(VAGUE)]
         if not offered and "?" not in last:
             parts.append(rng.choice(ASK))
-        return self._safe(parts, rng)
+        return unrevealing(parts, self.targets, self.linker, rng)
 
-    def _agenda(self, dialogue: Dialogue, start: int, rng: random.Random) -> list[Wish]:
-        """Attributes not told yet, the most shared first, then genre, people, decade; titles' words never."""
+    def _agenda(self, dialogue: Dialogue, start: int, rng: random.Random) -> list[tuple[Wish, Wish]]:
+        """(wish, as it is said), those not told yet: the most shared first, then genre, people, decade; titles' words never."""
         counts: Counter[Wish] = Counter()
         for target in self.targets:
             counts.update(wishes_of(self.catalogue[target]))
-        told = " ".join(m.text for m in dialogue.messages if m.side == "seeker").lower()
-        fresh = [w for w in counts if w.value.lower() not in told and not self.linker.reveals(w.value, self.targets)]
+        heard = told_by("seeker", dialogue)
+        given = Dialogue(messages=dialogue.messages[:start])
+        known = [wish for wish in counts if self._shared(wish) and self._draw("knows", wish, given) < self.knows]
+        voiced = {wish: self._as_said(wish, given) for wish in known}
+        fresh = [w for w, said in voiced.items() if said.value.lower() not in heard and not self.linker.reveals(said.value, self.targets)]
         order = {"genre": 0, "director": 1, "star": 2, "decade": 3}
         ranked = sorted(fresh, key=lambda w: (-counts[w], order[w.kind], w.value))
         head = ranked[:4]
         rng.shuffle(head)
-        return head + ranked[4:]
+        return [(wish, voiced[wish]) for wish in (*head, *ranked[4:])]
+
+    def _shared(self, wish: Wish) -> bool:
+        """Do at least `least` items beside the targets share it?"""
+        return len(set(sharing(wish, self.catalogue)).difference(self.targets)) >= self.least
+
+    def _draw(self, what: str, wish: Wish, given: Dialogue) -> float:
+        """In [0, 1): the same at every turn of a conversation, or a wish that is not known now would be known next."""
+        return rng_of(what, wish, self.targets, given.model_dump_json()).random()
+
+    def _as_said(self, wish: Wish, given: Dialogue) -> Wish:
+        draw = self._draw("errs", wish, given)
+        if draw >= self.errs:
+            return wish
+        return Wish("forgotten", FORGOTTEN[wish.kind]) if draw < self.errs / 2 else self._mistaken(wish, draw)
+
+    def _mistaken(self, wish: Wish, draw: float) -> Wish:
+        """Another genre, person or decade, which no target has; hinted at where there is none."""
+        kinds = {"genre": self.catalogue.by_genre, "decade": self.catalogue.by_decade}
+        known = kinds.get(wish.kind, self.catalogue.by_person)
+        own = {w.value for target in self.targets for w in wishes_of(self.catalogue[target])}
+        others = [value for value in sorted(known) if value not in own and self._shared(Wish(wish.kind, value))]
+        return Wish(wish.kind, rng_of("mistaken", draw).choice(others)) if others else Wish("forgotten", FORGOTTEN[wish.kind])
 
     def _praise(self, offered: Sequence[str], rng: random.Random) -> list[str]:
         """What an offer got right: a genre that it has in common with the targets."""
         wanted = {genre for target in self.targets for genre in self.catalogue[target].genres}
         common = sorted({genre for item in offered for genre in self.catalogue[item].genres} & wanted)
-        common = [genre for genre in common if not self.linker.reveals(genre, self.targets)]
+        common = [genre for genre in common if not self.linker.reveals(genre, self.targets) and self._shared(Wish("genre", genre))]
         return [_sentence(rng.choice(SIMILAR).format(common[0]))] if common and rng.random() < 0.5 else []
-
-    def _safe(self, parts: Sequence[str], rng: random.Random) -> str:
-        """The sentences that give no target away; a vague one where none is left; at the very last, a masked one."""
-        kept = [part for part in parts if not self.linker.reveals(part, self.targets)]
-        text = " ".join(kept) or rng.choice(VAGUE)
-        if not self.linker.reveals(text, self.targets):
-            return text
-        return next((v for v in VAGUE if not self.linker.reveals(v, self.targets)), self.linker.mask(text, self.targets))
 
 
 @dataclass(frozen=True)
@@ -144,12 +174,44 @@ def wishes_of(item: Item) -> list[Wish]:
     wishes = [Wish("genre", genre) for genre in item.genres]
     wishes += [Wish("director", person) for person in item.directors[:1]]
     wishes += [Wish("star", person) for person in item.stars[:3]]
-    if item.year is not None:
-        wishes.append(Wish("decade", str(item.year // 10 * 10)))
-    return wishes
+    return wishes + [Wish("decade", item.decade)] * bool(item.decade)
 
 
-def _asked_for(text: str) -> frozenset[str]:
+def sharing(wish: Wish, catalogue: Catalogue) -> tuple[str, ...]:
+    """The items that have an attribute; a person is looked for among directors and stars alike."""
+    by_kind = {"genre": catalogue.by_genre, "decade": catalogue.by_decade}
+    return by_kind.get(wish.kind, catalogue.by_person).get(wish.value, ())
+
+
+def told_by(side: Side, dialogue: Dialogue) -> str:
+    """All that one side has said, in lower case."""
+    return " ".join(dialogue.of(side)).lower()
+
+
+def accepts(dialogue: Dialogue, targets: Sequence[str], linker: Linker) -> bool:
+    """Does the last message offer what the seeker came for?"""
+    return bool(dialogue.messages) and target_hit(dialogue, targets, linker)[0]
+
+
+def refusal(dialogue: Dialogue, linker: Linker, rng: random.Random) -> list[str]:
+    """What is said to an offer: that it is known already, or not the one; nothing where nothing is offered."""
+    offered = linker.items(dialogue.messages[-1].text) if dialogue.messages else ()
+    if not offered:
+        return []
+    before = named_items(Dialogue(messages=dialogue.messages[:-1]), linker)
+    return [rng.choice(KNOWN if set(offered) <= before else DECLINE)]
+
+
+def unrevealing(parts: Sequence[str], targets: Sequence[str], linker: Linker, rng: random.Random) -> str:
+    """The sentences that give no target away; a vague one where none is left; at the very last, a masked one."""
+    kept = [part for part in parts if not linker.reveals(part, targets)]
+    text = " ".join(kept) or rng.choice(VAGUE)
+    if not linker.reveals(text, targets):
+        return text
+    return next((v for v in VAGUE if not linker.reveals(v, targets)), linker.mask(text, targets))
+
+
+def asked_for(text: str) -> frozenset[str]:
     """Which kinds of attribute a recommender's question asks for."""
     if "?" not in text:
         return frozenset()

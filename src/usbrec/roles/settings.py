@@ -37,16 +37,46 @@ class RecommenderSettings(Settings):
 Wording = Literal["full", "short", "steps"]
 
 
-class AttributesSeekerSettings(Settings):
+class PatienceSettings(Settings):
+    """What every seeker that knows the targets has."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """The seeker leaves, unsatisfied, after so many offers in a row that are not new or not comparable with a target; null: never."""
+
+
+class AttributesSeekerSettings(PatienceSettings):
     """`attributes`: an agenda over the targets' attributes, which cannot leak a title."""
 
     kind: Literal["attributes"] = "attributes"
+    least: int = Field(default=0, ge=0)
+    """A wish is said only if at least so many items beside the targets share it: who names a person of a single work names the work."""
+    knows: float = Field(default=1.0, ge=0, le=1)
+    """Share of the wishes that the seeker can name; drawn once a conversation."""
+    errs: float = Field(default=0.0, ge=0, le=1)
+    """Share of the wishes that the seeker gets wrong (another person, genre or decade) or can only hint at, one half each."""
 
 
-class LLMSeekerSettings(Settings):
+class SilentSeekerSettings(PatienceSettings):
+    """`silent`: declines what it did not wish for, and says nothing more."""
+
+    kind: Literal["silent"] = "silent"
+
+
+class ParaphraseSeekerSettings(PatienceSettings):
+    """`paraphrase`: wishes in everyday words, none of them the catalogue's genres or people; by an LLM: `llm` with `checked`."""
+
+    kind: Literal["paraphrase"] = "paraphrase"
+    least: int = Field(default=10, ge=0)
+    """A word of a target's plot is said only if the plots of at least so many other items hold it."""
+
+
+class LLMSeekerSettings(PatienceSettings):
     """`llm`: the paper's seeker, needs a capable model (`engines.seeker`)."""
 
     kind: Literal["llm"] = "llm"
+    checked: bool = False
+    """The seeker paraphrases: it is asked to name no genre and nobody, and a line with a genre or a person of the targets is asked for
+    again like one with a title; at last such words are masked."""
     max_tokens: int = Field(default=60, ge=1, le=100_000)
     """Of a turn."""
     temperature: float = Field(default=0.7, ge=0, le=10)
@@ -54,7 +84,11 @@ class LLMSeekerSettings(Settings):
 
 
 SeekerSettings = Annotated[
-    Annotated[AttributesSeekerSettings, Tag("attributes")] | Annotated[LLMSeekerSettings, Tag("llm")], by("kind", "attributes")
+    Annotated[AttributesSeekerSettings, Tag("attributes")]
+    | Annotated[SilentSeekerSettings, Tag("silent")]
+    | Annotated[ParaphraseSeekerSettings, Tag("paraphrase")]
+    | Annotated[LLMSeekerSettings, Tag("llm")],
+    by("kind", "attributes"),
 ]
 """The simulated user that knows the targets (PODCS and evaluation)."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from usbrec.engines.metered import BudgetSpent, Meter
 from usbrec.errors import EngineError, EngineReply
-from usbrec.roles import Judge, Seeker
+from usbrec.roles import Judge, StayingSeeker
 from usbrec.search.settings import DrawnSearch, JudgedSearch
 from usbrec.search.tree import Branch, Tree
 from usbrec.seeds import seed_of
@@ -202,10 +202,10 @@ class Work:
     # ---- judging and playing on ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def roles(self) -> asyncio.Task[tuple[Seeker, Judge]]:
+    def roles(self) -> asyncio.Task[tuple[StayingSeeker, Judge]]:
         """The internal seeker and judge, made from the profile; asked for at once and once."""
 
-        async def make() -> tuple[Seeker, Judge]:
+        async def make() -> tuple[StayingSeeker, Judge]:
             profile = await self.search.profiler.profile(self.dialogue, seed=seed_of(self.seed, "profile"))
             self.tree.profile = profile
             return self.search.seeker_for(profile), self.search.judge_for(profile)
