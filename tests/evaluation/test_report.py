@@ -18,7 +18,7 @@ from usbrec import jsonl
 from usbrec.errors import DataError
 from usbrec.evaluation.report import build, read_outcomes, read_report, write
 from usbrec.evaluation.summary import Report
-from usbrec.evaluation.tables import Sheet, arms_table, markdown
+from usbrec.evaluation.tables import Sheet, arms_table, markdown, sheets
 from usbrec.types import Item, Score, Turn
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -300,3 +300,17 @@ def test_a_low_ceiling_is_told_first_with_linking_recall(tmp_path: Path, linking
 
 def test_a_ceiling_at_its_place_is_not_told(report: Report) -> None:
     assert not any("ceiling is low" in warning for warning in report.warnings)
+
+
+def test_late_hits_and_seekers_who_left_have_their_columns(report: Report, tmp_path: Path) -> None:
+    (hits,) = [sheet for sheet in sheets(report) if sheet.title.startswith("Hits")]
+    assert "Discounted hit without leaks" in hits.columns and "1 / log2(1 + t)" in hits.note
+    (plain,) = [sheet for sheet in sheets(report) if sheet.title == "What the replies are like"]
+    assert "seeker left" not in plain.columns
+    rows = [row(f"d{n}:1", turn(0, items=("x",))).model_copy(update={"left": n < 2}) for n in range(5)]
+    jsonl.rewrite(tmp_path / "evaluate" / "rl.jsonl", rows)
+    found = sheets(build(tmp_path))
+    (short,) = [sheet for sheet in found if sheet.title.startswith("Hits")]
+    assert "Discounted hit" not in short.columns, "one turn has no late hits"
+    (left,) = [sheet for sheet in found if sheet.title == "What the replies are like"]
+    assert (left.columns[-1], left.rows[0][-1]) == ("seeker left", "2 of 5")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from usbrec.evaluation.compare import kind_of
+from usbrec.evaluation.identifiability import WITHIN
 from usbrec.evaluation.leaks import FORMS, SUBSETS, ArmLeaks, Form, LeakAudit, Subset
 from usbrec.evaluation.metrics import COUNTED, METRICS, Measure
 from usbrec.evaluation.tables import Sheet, label, spread
@@ -21,7 +22,13 @@ SPEAKER_NAMES = {"recommender": "the recommender", "seeker": "the seeker", "eith
 def sheets(audit: LeakAudit) -> list[Sheet]:
     """Every table of the audit, in reading order; those without rows are left out."""
     slots = dict.fromkeys((result.metric, result.judge) for result in audit.results)
-    found = [_histories(audit), _overlaps(audit), _arms(audit), *(_results(audit, metric, judge) for metric, judge in slots)]
+    found = [
+        _histories(audit),
+        _overlaps(audit),
+        _arms(audit),
+        _identified(audit),
+        *(_results(audit, metric, judge) for metric, judge in slots),
+    ]
     return [sheet for sheet in found if sheet.rows]
 
 
@@ -68,6 +75,25 @@ def _arms(audit: LeakAudit) -> Sheet:
         "What the retriever offers it has found without labels."
     )
     return Sheet(title="Conversations and prompts", columns=columns, rows=tuple(rows), kinds=_kinds(audit), note=note, aside=True)
+
+
+def _identified(audit: LeakAudit) -> Sheet:
+    spoken = [arm for arm in audit.identified if arm.sayings]
+    rows = [
+        (
+            label(arm.arm), str(arm.rows), *(_share(arm.rows_within[k], arm.rows) for k in WITHIN),
+            str(arm.sayings), str(arm.telling), *(_share(arm.sayings_within[k], arm.sayings) for k in WITHIN),
+        )
+        for arm in spoken
+    ]  # fmt: skip
+    limits = [f"k <= {k}" for k in WITHIN]
+    columns = ("arm", "rows", *(f"rows, {limit}" for limit in limits), "sayings", "telling", *(f"sayings, {limit}" for limit in limits))
+    note = (
+        "k: the items named by nobody that fit all that the seeker has said of a target (genres, people, decades), counted after each "
+        "simulated saying that tells something new; a row counts by its smallest. k = 1 is a leak in all but name."
+    )
+    kinds = tuple(kind_of(arm.arm) for arm in spoken)
+    return Sheet(title="How far the seeker's words identify a target", columns=columns, rows=tuple(rows), kinds=kinds, note=note)
 
 
 def _prompts(arm: ArmLeaks) -> tuple[str, ...]:

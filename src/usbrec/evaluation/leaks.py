@@ -5,6 +5,7 @@
 | the history names a target, either side or the seeker              | each row of each split                                            |
 | two splits share dialogues, or the same words                      | each pair of splits                                               |
 | the simulated seeker names a target before the recommender does    | each played conversation: must not be                             |
+| the simulated seeker's words fit hardly any item but a target      | each simulated saying, see `identifiability`                      |
 | a prompt names a target that the dialogue does not                 | rebuilt prompts, see `prompt_leaks`: must not be, unless retrieved |
 
 Named means linked (`usbrec.linking`), so the counts agree with a card's; a target whose words stand in the history but link to nothing is
@@ -20,6 +21,7 @@ from typing import Literal
 
 from usbrec.data.splits import goes_on, passed, shared_chats
 from usbrec.evaluation.compare import in_order
+from usbrec.evaluation.identifiability import Identified, identified
 from usbrec.evaluation.metrics import COUNTED, METRICS, Measure, dialogue_of, keep_new, measure, row_values
 from usbrec.evaluation.prompt_leaks import PromptLeaks, secret_targets
 from usbrec.linking import Linker, Mention
@@ -107,6 +109,7 @@ class LeakAudit(Frozen):
     overlaps: tuple[Overlap, ...]
     arms: tuple[ArmLeaks, ...]
     results: tuple[Result, ...]
+    identified: tuple[Identified, ...] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -140,7 +143,7 @@ def audit(
         prompts: arm -> `prompt_leaks` of it.
         seed: of the intervals; the report's gives the report's numbers for all rows.
     """
-    outcomes, splits, prompts = outcomes or {}, splits or {}, prompts or {}
+    outcomes, splits, prompts = keep_new(outcomes or {}, linker), splits or {}, prompts or {}
     played = {arm: _played(outcomes[arm], linker) for arm in in_order(list(outcomes))}
     found = {name: history_leaks(rows, linker) for name, rows in splits.items()}
     if outcomes:
@@ -153,6 +156,7 @@ def audit(
             for arm, (named, revealed) in played.items()
         ),
         results=tuple(_results(outcomes, {arm: named | revealed for arm, (named, revealed) in played.items()}, judges, linker, seed)),
+        identified=tuple(identified({arm: outcomes[arm] for arm in played}, linker, judges, seed=seed)),
     )
 
 
@@ -263,7 +267,6 @@ def _plainest(forms: Iterable[Form]) -> Form:
 def _results(
     outcomes: Mapping[str, Sequence[Outcome]], played: Mapping[str, set[str]], judges: Sequence[str], linker: Linker, seed: int
 ) -> Iterable[Result]:
-    new = keep_new(outcomes, linker)
     history = {row.key: named_by(row, linker) for row in _evaluated(outcomes)}
     leaking = {key for key, sides in history.items() if sides["either"]}
     said = {key for key, sides in history.items() if sides["seeker"]}
@@ -272,7 +275,7 @@ def _results(
     for arm, by_seeker in played.items():
         without: dict[Subset, set[str]] = {"all": set(), "history": leaking, "seeker": said | by_seeker, "neither": leaking | by_seeker}
         for metric, place, judge in slots:
-            values, known = row_values(new[arm], metric, place), dict[frozenset[str], Measure]()
+            values, known = row_values(outcomes[arm], metric, place), dict[frozenset[str], Measure]()
             for subset in SUBSETS:
                 kept = frozenset(values.keys() - without[subset])
                 if kept not in known:

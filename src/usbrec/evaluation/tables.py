@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from usbrec.evaluation.compare import COMPARED, QUESTIONS, Comparison, kind_of
+from usbrec.evaluation.identifiability import CLOSE
 from usbrec.evaluation.metrics import COUNTED, METRICS, ArmMetrics, Measure
 from usbrec.evaluation.stats import Interval
 from usbrec.types import Frozen
@@ -81,7 +82,7 @@ def spread(measure: Measure | None, digits: int = 3) -> str:
 def sheets(report: Report) -> list[Sheet]:
     """Every table of the report, in reading order: the first turn, the only one on a human's own words, stands before the last."""
     found = [_first(report, judge) for judge in report.judges] if report.turns_at_most > 1 else []
-    found += [_last(report, judge) for judge in report.judges]
+    found += [sheet for judge in report.judges for sheet in (_last(report, judge), *_identified(report, judge))]
     found += [_hits(report), _replies(report)]
     slots = list(dict.fromkeys((c.metric, c.judge) for c in report.paired))
     slots.sort(key=lambda slot: (COMPARED.index(slot[0].removesuffix("-unleaked")), slot[1]))
@@ -149,6 +150,28 @@ def _last(report: Report, judge: str) -> Sheet:
     )
 
 
+def _identified(report: Report, judge: str) -> list[Sheet]:
+    """The last turn without the rows that the simulated seeker's words identify; none where nobody looked, or nobody simulated spoke."""
+    told = {arm.arm: arm for arm in report.leaks.identified} if report.leaks else {}
+    if not any(arm.sayings for arm in told.values()):
+        return []
+    slots = ((report.headline("ieval"), judge), (report.headline("hit-any"), COUNTED))
+    rows = []
+    for arm in report.arms.values():
+        cells = [f"{told[arm.arm].rows_within[CLOSE]} of {arm.rows}"]
+        for metric, by in slots:
+            part = next(part for part in told[arm.arm].parts if (part.metric, part.judge) == (metric, by))
+            cells += [spread(arm.measure(metric, by)), spread(part.without), spread(part.only)]
+        rows.append((label(arm.arm), *cells))
+    headings = [f"{_heading(METRICS[metric].label)}{part}" for metric, _ in slots for part in ("", ", without these", ", these alone")]
+    note = (
+        f"Identified: after something that the simulated seeker said, at most {CLOSE} unseen items fitted everything said; a hit after "
+        "that is a lookup. Rows that hit in the first turn are never among them: arms with other first turns lose other rows."
+    )
+    title = f"Last turn, with and without rows that the seeker identifies, judge: {judge}{_unfit(report, judge)}"
+    return [Sheet(title=title, columns=("arm", "identified", *headings), rows=tuple(rows), kinds=_kinds(report), note=note)]
+
+
 def _place(found: Interval | None, rows: int) -> str:
     """A normalised value; with its rows where it rests on fewer than the arm's scores."""
     if found is None:
@@ -163,32 +186,36 @@ def _unscored(measure: Measure) -> str:
 
 
 def _hits(report: Report) -> Sheet:
-    names = list(dict.fromkeys((report.headline("hit"), report.headline("hit-any"), "hit", "hit-any", "recall@1")))
-    if report.turns_at_most < 2:
-        names = [name for name in names if "any" not in name]
+    later = (report.headline("hit-any"), report.headline("discounted-hit")) if report.turns_at_most > 1 else ()
+    names = list(dict.fromkeys((report.headline("hit"), *later, "hit", *(["hit-any"] if later else []), "recall@1")))
     rows = [(label(arm.arm), *(spread(arm.counted[name]) for name in names), str(arm.rows)) for arm in report.arms.values()]
     note = (
         "A reply hits when the first new item that it names is a target; further titles do not count. Recall@1 wants it to be the first "
         "item of the reply at all: that alone may stand beside published values. Without leaks: only rows whose dialogue names no target "
         "yet. No judge decides these; the ceiling and the floors are the scale."
     )
+    if later:
+        note += " Discounted: 1 / log2(1 + t) for a first hit in turn t, 0 without one."
     columns = ("arm", *(_heading(METRICS[name].label) for name in names), "rows")
     return Sheet(title=f"Hits, by {COUNTED}", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
 
 
 def _replies(report: Report) -> Sheet:
-    columns = (
+    columns: tuple[str, ...] = (
         "arm", "offers a new item", "different items", "questions a turn", "Distinct-2", "commonest reply", "s a turn",
         "search fell back", "errors",
     )  # fmt: skip
     note = "Different items, Distinct-2 and the commonest reply's share depend on the number of replies: compare on the same rows only."
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             label(arm.arm), spread(arm.counted["offers"]), str(arm.different_items), number(arm.counted["questions"].mean, 2),
             number(arm.distinct_2), number(arm.repetition), number(arm.seconds_per_turn, 2), _fallbacks(arm), f"{arm.errors} of {arm.rows}",
         )
         for arm in report.arms.values()
     ]  # fmt: skip
+    if any(arm.left for arm in report.arms.values()):
+        columns, note = (*columns, "seeker left"), f"{note} A seeker who left, after too many bad offers, is unsatisfied."
+        rows = [(*cells, f"{arm.left} of {arm.rows}") for cells, arm in zip(rows, report.arms.values(), strict=True)]
     return Sheet(title="What the replies are like", columns=columns, rows=tuple(rows), kinds=_kinds(report), note=note)
 
 
