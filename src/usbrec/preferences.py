@@ -162,8 +162,8 @@ class CandidateMaker:
         return tuple(await self.hints_for(dialogue)) if self.hints_for else (), self.policy
 
     async def _played_on(self, example: Example, seed: int) -> Dialogue:
-        """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named or the seeker
-        leaves."""
+        """The example's dialogue, played on for 0 to `settings.played` turns, fewer where a target is named or the seeker leaves;
+        ends with the seeker."""
         dialogue, start = example.dialogue, len(example.dialogue)
         seeker = self.seeker_for(example.targets)
         for turn in range(rng_of(seed, "played").randint(0, self.settings.played)):
