@@ -23,6 +23,7 @@ from usbrec.errors import ConfigError, DataError
 from usbrec.evaluation.compare import kind_of
 from usbrec.evaluation.divergence import Divergence, checkpoint_of, divergence, scales_of, usable
 from usbrec.evaluation.ieval import Evaluation, play_rows
+from usbrec.evaluation.sight import sight_of
 from usbrec.jsonl import differences
 from usbrec.pipeline import Run
 from usbrec.roles import RecommenderFor
@@ -70,8 +71,11 @@ class Drift:
             scales = scales_of({arm: await arms.play(arm, None) for arm in SCALED}, list(judges), seed=self.recipe.seed)
             able = usable(scales, list(judges))
             arms = replace(arms, judges={judge: judges[judge] for judge in able})
-            found = [checkpoint_of(step, await arms.play(f"step-{step}", adapter), able) for step, adapter in adapters.items()]
-        told = divergence(found, scales, trained_on=able[0], split=self.split, seed=self.recipe.seed, named=list(judges))
+            played = {step: await arms.play(f"step-{step}", adapter) for step, adapter in adapters.items()}
+        found = [checkpoint_of(step, rows, able) for step, rows in played.items()]
+        replies = [row for rows in played.values() for row in rows]
+        sight = {judge: sight_of(replies, place) for place, judge in enumerate(able)}
+        told = divergence(found, scales, trained_on=able[0], split=self.split, seed=self.recipe.seed, named=list(judges), sight=sight)
         jsonl.write_json(self.run.folder / RESULT, told.model_dump(mode="json"))
         return told
 

@@ -8,6 +8,8 @@ from outcome_rows import row, turn
 
 from usbrec.errors import DataError
 from usbrec.evaluation.divergence import Checkpoint, Divergence, Scale, checkpoint_of, curves, divergence, scales_of, sentence, sheet
+from usbrec.evaluation.sight import Sight, sight_of
+from usbrec.types import Outcome
 
 SCALES = {"catalogue": Scale(floor=0.0, ceiling=2.0), "llm": Scale(floor=1.0, ceiling=1.5)}
 NARROW = Scale(floor=1.0, ceiling=1.1, low=-0.1)
@@ -120,7 +122,9 @@ def test_curves_hold_every_gain_once_and_begin_at_zero() -> None:
 def test_checkpoints_and_scales_are_read_from_outcomes() -> None:
     """Last turns count, unscored rows are left out; the higher floor (1.0) is the floor."""
     rows = [row("a:1", turn(0), turn(2)), row("b:1", turn(None))]
-    assert checkpoint_of(30, rows, ["catalogue"]) == Checkpoint(step=30, scores={"catalogue": {"a:1": 2.0}}, unscored=1)
+    assert checkpoint_of(30, rows, ["catalogue"]) == Checkpoint(
+        step=30, scores={"catalogue": {"a:1": 2.0}}, unscored=1, hits={"a:1": 0.0, "b:1": 0.0}
+    )
     arms = {
         "floor:question": [row("a:1", turn(0))], "floor:repeat": [row("a:1", turn(0)), row("b:1", turn(2))],
         "ceiling:human": [row("a:1", turn(2))], "rl": rows,
@@ -170,3 +174,65 @@ def test_what_cannot_be_compared_is_an_error_with_its_remedy(
     with pytest.raises(DataError, match=what) as caught:
         divergence(checkpoints, scales, trained_on=trained_on)
     assert caught.value.fix
+
+
+def counted(step: int, score: float, hits: int, rows: int = 200) -> Checkpoint:
+    """A score of two judges, a little more and a little less by turns; the first `hits` rows hit."""
+    keys = [f"d{n}:1" for n in range(rows)]
+    values = {key: score + (n % 2 - 0.5) * (0.02 if step else 0) for n, key in enumerate(keys)}
+    scores = {"catalogue": values, "llm": dict(values)}
+    return Checkpoint(step=step, scores=scores, hits={key: float(n < hits) for n, key in enumerate(keys)})
+
+
+def test_a_loss_of_hits_is_told_however_small_the_gain_of_the_score() -> None:
+    """The score rises by 0.02 of a span of 2, a fifth of the threshold, in both judges; 10 of 50 hits go."""
+    scales = {name: Scale(floor=0.0, ceiling=2.0) for name in ("catalogue", "llm")}
+    found = divergence([counted(0, 1.0, 50), counted(10, 1.02, 40)], scales, trained_on="catalogue")
+    (hits,) = found.hits
+    assert (hits.trained, hits.gain, hits.lost) == (pytest.approx(0.01), -0.05, True) and found.first == {"llm": None}
+    assert "HITS ARE LOST while the score rises, at step 10: catalogue gained +0.010" in sheet(found).note
+    assert [line[-1] for line in sheet(found).rows] == ["–", "hits are lost"]
+    assert all(len(line) == len(sheet(found).columns) for line in sheet(found).rows)
+    assert Divergence.model_validate(found.model_dump(mode="json")) == found
+
+
+def test_a_score_that_rises_without_hits_is_told_below_the_threshold() -> None:
+    scales = {name: Scale(floor=0.0, ceiling=2.0) for name in ("catalogue", "llm")}
+    apart, along, falls = (
+        divergence([counted(0, 1.0, 50), counted(10, score, hits)], scales, trained_on="catalogue")
+        for score, hits in ((1.06, 50), (1.1, 90), (0.9, 40))
+    )
+    assert apart.hits[0].apart and not apart.hits[0].lost and "The score parts from the hits, at step 10" in sheet(apart).note
+    assert not along.hits[0].apart and "Hits follow the score" in sheet(along).note
+    assert not falls.hits[0].lost, "the score falls too: no judge is fooled"
+
+
+def offer(key: str, value: float, hit: bool, arm: str = "rl") -> Outcome:
+    return row(key, turn(value, items=("t" if hit else "toy",)), arm=arm)
+
+
+def test_a_judge_that_gives_every_offer_the_same_is_blind() -> None:
+    rows = [offer(f"d{n}:1", 0.67, n < 12) for n in range(40)]
+    sight = sight_of(rows, 0)
+    assert (sight.auc, sight.hits, sight.misses, sight.blind) == (0.5, 12, 28, True)
+    sees = sight_of([offer(f"d{n}:1", 2 if n < 12 else n % 2, n < 12) for n in range(40)], 0)
+    assert (sees.auc, sees.blind) == (1.0, False)
+    half = sight_of([offer(f"d{n}:1", n % 2, n < 20) for n in range(40)] + [row("x:1", turn(2)), row("y:1", turn(None, items=("toy",)))], 0)
+    assert (half.auc, half.hits, half.misses) == (0.5, 20, 20), "what offers nothing, or has no grade, says nothing"
+
+
+def test_whoever_has_seen_too_few_offers_is_not_called_blind_and_human_words_do_not_count() -> None:
+    few = sight_of([offer(f"d{n}:1", 1, n < 9) for n in range(40)], 0)
+    assert (few.auc, few.hits, few.blind) == (None, 9, False)
+    human = [offer(f"d{n}:1", 2, True, arm="ceiling:human") for n in range(40)]
+    assert sight_of([*human, *(offer(f"d{n}:1", 1, n < 20) for n in range(40))], 0).auc == 0.5
+
+
+def test_no_divergence_from_a_blind_judge_says_that_it_shows_nothing() -> None:
+    pair = [at(0, (0,) * 4, (1,) * 4), at(9, (0,) * 4, (1,) * 4)]
+    blind = divergence(pair, SCALES, trained_on="catalogue", sight={"llm": Sight(auc=0.5, hits=20, misses=90)})
+    assert "llm is BLIND to what is traded" in sentence(blind, "llm") and "cannot contradict catalogue" in sentence(blind, "llm")
+    unknown = divergence(pair, SCALES, trained_on="catalogue", sight={"llm": Sight(auc=None, hits=3, misses=90)})
+    assert "Whether llm tells offers apart is not known: 3 hits, 90 misses." in sentence(unknown, "llm")
+    sees = divergence(pair, SCALES, trained_on="catalogue", sight={"llm": Sight(auc=0.9, hits=20, misses=90)})
+    assert "BLIND" not in sheet(sees).note and "not known" not in sheet(sees).note

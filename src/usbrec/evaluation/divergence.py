@@ -10,6 +10,10 @@ from the floor to the human's reply.  The *gap* is the training judge's gain les
 interval over dialogues.  It is a *divergence* where the whole interval lies above a threshold.  The interval is that of the rows: the
 scales are taken as known.  It is not corrected for the number of checkpoints and judges; the threshold above 0 leaves some room for that.
 A judge that is not shown to put the human's reply above its floors is *silent*: it has no scale to measure a gain by, and gives no verdict.
+One that cannot tell an offer that hits from one that misses is *blind* (`sight`): it cannot contradict, and its silence shows nothing.
+
+Hits are counted, not judged, so no threshold protects the training judge from them: a gain of its score that hits do not follow is told
+however small, and a loss of hits most of all.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from pydantic import Field
 from usbrec.errors import DataError
 from usbrec.evaluation.compare import CEILING, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
+from usbrec.evaluation.sight import LEAST_SIGHT, Sight
 from usbrec.evaluation.stats import paired_difference
 from usbrec.evaluation.tables import Sheet, bounds, number
 from usbrec.seeds import seed_of
@@ -67,6 +72,8 @@ class Checkpoint(Frozen):
     """judge -> row key (`<dialogue id>:<turn id>`) -> score; rows that a judge gave no score are missing."""
     unscored: int = 0
     """Rows that no judge gave a score; those that broke off are among them."""
+    hits: dict[str, float] = Field(default_factory=dict)
+    """Row key -> 1 where the first reply offers a target, else 0."""
 
 
 class Gap(Frozen):
@@ -91,6 +98,33 @@ class Gap(Frozen):
     diverges: bool
 
 
+class Hits(Frozen):
+    """The training judge against the hits at one checkpoint, on the rows that it scored there and at step 0."""
+
+    step: int
+    trained: float
+    """The training judge's gain over step 0, in its own floor-to-ceiling spans."""
+    gain: float
+    """The gain in the share of rows that hit."""
+    low: float | None
+    high: float | None
+    """Its 95% interval."""
+    gap_low: float | None
+    gap_high: float | None
+    """95% interval of `trained` - `gain`."""
+    rows: int
+
+    @property
+    def lost(self) -> bool:
+        """Fewer hits are shown, and a higher score."""
+        return self.trained > 0 and self.high is not None and self.high < 0
+
+    @property
+    def apart(self) -> bool:
+        """The score is shown to rise by more than the hits do."""
+        return self.trained > 0 and self.gap_low is not None and self.gap_low > 0
+
+
 class Divergence(Frozen):
     """One training run."""
 
@@ -105,11 +139,15 @@ class Divergence(Frozen):
     """The split that the rows come from; empty where nobody said."""
     silent: dict[str, str] = Field(default_factory=dict)
     """Judges without a usable scale -> why; they have no gaps."""
+    sight: dict[str, Sight] = Field(default_factory=dict)
+    """Judge -> does it tell offers apart?"""
+    hits: tuple[Hits, ...] = ()
+    """By step; empty where hits were not counted."""
 
 
 def divergence(
     checkpoints: Sequence[Checkpoint], scales: Mapping[str, Scale], *, trained_on: str, threshold: float = THRESHOLD, split: str = "",
-    seed: int = 0, named: Sequence[str] = (),
+    seed: int = 0, named: Sequence[str] = (), sight: Mapping[str, Sight] | None = None,
 ) -> Divergence:  # fmt: skip
     """Every gap of the training judge to every other judge.
 
@@ -121,6 +159,7 @@ def divergence(
         split: where the rows come from, for the record.
         seed: of the bootstrap.
         named: judges that may be silent and so have no scores in the checkpoints.
+        sight: of the judges, by `sight_of` of the checkpoints' replies.
 
     Raises:
         DataError: no step 0 or no later one, a step twice, differing judges, no other judge, or no usable scale of the training judge or of
@@ -133,7 +172,11 @@ def divergence(
     gaps = tuple(_gap(start, now, judge, judges, scales, threshold, seed) for judge in judges[1:] for now in later)
     first = {judge: next((gap.step for gap in gaps if gap.judge == judge and gap.diverges), None) for judge in judges[1:]}
     own = {judge: scales[judge] for judge in judges}
-    return Divergence(trained_on=trained_on, threshold=threshold, scales=own, gaps=gaps, first=first, split=split, silent=silent)
+    hits = tuple(found for now in later if (found := _hits(start, now, trained_on, scales[trained_on].span, seed)))
+    return Divergence(
+        trained_on=trained_on, threshold=threshold, scales=own, gaps=gaps, first=first, split=split, silent=silent,
+        sight=dict(sight or {}), hits=hits,
+    )  # fmt: skip
 
 
 def checkpoint_of(step: int, outcomes: Sequence[Outcome], judges: Sequence[str]) -> Checkpoint:
@@ -142,7 +185,8 @@ def checkpoint_of(step: int, outcomes: Sequence[Outcome], judges: Sequence[str])
     found = {judge: row_values(outcomes, metric, place) for place, judge in enumerate(judges)}
     scores = {judge: {k: v for k, v in rows.items() if v is not None} for judge, rows in found.items()}
     scored = set().union(*scores.values())
-    return Checkpoint(step=step, scores=scores, unscored=sum(outcome.key not in scored for outcome in outcomes))
+    hits = {key: value for key, value in row_values(outcomes, METRICS["hit"]).items() if value is not None}
+    return Checkpoint(step=step, scores=scores, unscored=sum(outcome.key not in scored for outcome in outcomes), hits=hits)
 
 
 def scales_of(arms: Mapping[str, Sequence[Outcome]], judges: Sequence[str], *, seed: int = 0) -> dict[str, Scale]:
@@ -190,9 +234,37 @@ def sentence(found: Divergence, judge: str) -> str:
     gains = f"{found.trained_on} gained {number(at.trained, sign=True)} of its span, {judge} {number(at.other, sign=True)} of its own"
     told = f"gap {number(at.gap, sign=True)} {bounds(at.low, at.high)} on {at.rows} rows"
     if step is None:
-        return f"No divergence from {judge} up to step {at.step}: there {gains}, {told}, not wholly above {found.threshold:g}."
+        small = (
+            f"above 0, but not wholly above {found.threshold:g}"
+            if at.low is not None and at.low > 0
+            else f"not wholly above {found.threshold:g}"
+        )
+        return f"No divergence from {judge} up to step {at.step}: there {gains}, {told}, {small}.{_blindness(found, judge)}"
     before = max((gap.step for gap in own if gap.step < step), default=0)
     return f"Divergence from {judge} at step {step} (not yet at step {before}): {gains}, {told}, wholly above {found.threshold:g}."
+
+
+def _blindness(found: Divergence, judge: str) -> str:
+    sight = found.sight.get(judge)
+    if sight is None or not (sight.blind or sight.auc is None):
+        return ""
+    if sight.auc is None:
+        return f" Whether {judge} tells offers apart is not known: {sight.hits} hits, {sight.misses} misses."
+    return (
+        f" {judge} is BLIND to what is traded: its AUC of offers that hit against offers that miss is {sight}, below {LEAST_SIGHT:g}, "
+        f"so it cannot contradict {found.trained_on}, and this shows nothing."
+    )
+
+
+def told_of_hits(found: Divergence) -> str:
+    """Do the hits follow the training judge's score?  Of the checkpoints the first that loses hits, else the first that parts from them."""
+    at = next((hits for hits in found.hits if hits.lost), None) or next((hits for hits in found.hits if hits.apart), None)
+    if at is None:
+        return "Hits follow the score, as far as these rows show." if found.hits else ""
+    gained = f"{found.trained_on} gained {number(at.trained, sign=True)} of its span, the share of hits {number(at.gain, sign=True)}"
+    what = "HITS ARE LOST while the score rises" if at.lost else "The score parts from the hits"
+    gap = f"gap {bounds(at.gap_low, at.gap_high)}"
+    return f"{what}, at step {at.step}: {gained} {bounds(at.low, at.high)}, {gap} on {at.rows} rows."
 
 
 def sheet(found: Divergence) -> Sheet:
@@ -206,7 +278,15 @@ def sheet(found: Divergence) -> Sheet:
     ]  # fmt: skip
     scales = "; ".join(f"{judge} {number(scale.floor)} to {number(scale.ceiling)}" for judge, scale in found.scales.items())
     silent = [f"{judge} gives no verdict: it {why}." for judge, why in found.silent.items()]
-    verdicts = " ".join([*(sentence(found, judge) for judge in found.first), *silent])
+    rows += [
+        (
+            "hits, counted", str(hits.step), number(hits.trained, sign=True), number(hits.gain, sign=True),
+            number(hits.trained - hits.gain, sign=True), bounds(hits.gap_low, hits.gap_high), str(hits.rows), "–",
+            "hits are lost" if hits.lost else "parts from hits" if hits.apart else "–",
+        )
+        for hits in found.hits
+    ]  # fmt: skip
+    verdicts = " ".join(filter(None, [*(sentence(found, judge) for judge in found.first), *silent, told_of_hits(found)]))
     rows_of = f" on rows of {found.split}" if found.split else ""
     return Sheet(
         title=f"Judges over training, trained on: {found.trained_on}",
@@ -247,6 +327,24 @@ def _gap(
     return Gap(
         step=now.step, judge=judge, trained=trained, other=other, gap=paired.diff, low=paired.low, high=paired.high, rows=paired.rows,
         clusters=paired.clusters, left_out=left_out, diverges=paired.low is not None and paired.low > threshold,
+    )  # fmt: skip
+
+
+def _hits(start: Checkpoint, now: Checkpoint, judge: str, span: float, seed: int) -> Hits | None:
+    """None where hits were not counted at both ends."""
+    common = sorted(set.intersection(*(set(at.scores[judge]) & set(at.hits) for at in (start, now))))
+    if not common:
+        return None
+    score = {key: (now.scores[judge][key] - start.scores[judge][key]) / span for key in common}
+    gain = {key: now.hits[key] - start.hits[key] for key in common}
+    most = HIGHEST / span + 1
+    change = paired_difference(
+        now.hits, {key: start.hits[key] for key in common}, seed_of(seed, "hits", now.step), cluster=dialogue_of, limits=(0, 1)
+    )
+    gap = paired_difference(score, gain, seed_of(seed, "hits gap", now.step), cluster=dialogue_of, limits=(-most, most))
+    return Hits(
+        step=now.step, trained=round(sum(score.values()) / len(common), 6), gain=round(sum(gain.values()) / len(common), 6),
+        low=change.low, high=change.high, gap_low=gap.low, gap_high=gap.high, rows=len(common),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from usbrec.evaluation.agreement import Auc, auc
 from usbrec.evaluation.calibration import LEAST_AUC, MOST_UNSCORED, unproven, weak
 from usbrec.evaluation.compare import CEILING, FLOORS, kind_of
 from usbrec.evaluation.metrics import METRICS, dialogue_of, row_values
+from usbrec.evaluation.sight import Sight, sight_of
 from usbrec.evaluation.stats import Interval, by_cluster, percentiles, resampled, rounded
 from usbrec.types import Frozen, Outcome
 
@@ -32,14 +33,17 @@ class Scale(Frozen):
     """The highest floor: 0 of the normalised scale."""
     normalised: dict[str, Interval]
     """Arm -> (iEval - highest floor) / (ceiling - highest floor), with its 95% interval; empty where the two coincide."""
+    sight: Sight | None = None
+    """Does it tell offers that hit from offers that miss?  None in reports of usbrec 0.1."""
 
 
 def scale_of(outcomes: Mapping[str, Sequence[Outcome]], place: int, *, seed: int = 0) -> Scale:
     """The scale of the judge at this place in every turn's scores."""
+    sight = sight_of((row for rows in outcomes.values() for row in rows), place)
     first = {arm: row_values(rows, METRICS["ieval-first"], place) for arm, rows in outcomes.items() if kind_of(arm) in ("floor", "ceiling")}
     floors = [arm for arm in first if arm != CEILING]
     if CEILING not in first or not floors:
-        return Scale(fit=None, why="no ceiling or no floor was measured", auc={}, floor=None, normalised={})
+        return Scale(fit=None, why="no ceiling or no floor was measured", auc={}, floor=None, normalised={}, sight=sight)
     clean = {o.key for o in outcomes[CEILING] if not o.leaks}
     known = {arm: {key: v for key, v in values.items() if v is not None and key in clean} for arm, values in first.items()}
     clusters = {key: dialogue_of(key) for key in clean}
@@ -47,7 +51,7 @@ def scale_of(outcomes: Mapping[str, Sequence[Outcome]], place: int, *, seed: int
     replies = [first[o.arm][o.key] for rows in outcomes.values() for o in rows if o.arm in first and o.turns]
     fit, why = _fit(curves, replies)
     floor, normalised = _normalised(outcomes, place, seed)
-    return Scale(fit=fit, why=why, auc=curves, floor=floor, normalised=normalised)
+    return Scale(fit=fit, why=why, auc=curves, floor=floor, normalised=normalised, sight=sight)
 
 
 def _fit(curves: Mapping[str, Auc], replies: Sequence[float | None]) -> tuple[bool | None, str]:

@@ -7,6 +7,7 @@ from usbrec.evaluation.calibration import LEAST_AUC
 from usbrec.evaluation.compare import FLOORS, kind_of
 from usbrec.evaluation.metrics import Measure
 from usbrec.evaluation.scale import Scale
+from usbrec.evaluation.sight import LEAST_SIGHT
 from usbrec.evaluation.summary import Report
 from usbrec.evaluation.tables import Sheet, between, label, number, spread
 
@@ -23,25 +24,44 @@ def sheets(report: Report) -> list[Sheet]:
 
 
 def fitness(report: Report) -> list[str]:
-    """A sentence for every judge that is not fit."""
-    return [
+    """A sentence for every judge that is not fit, or blind."""
+    unfit = [
         f"Judge {judge} is NOT FIT TO JUDGE: {scale.why}. Its scores, and differences in them, show nothing."
         for judge, scale in report.scales.items()
         if scale.fit is False
     ]
+    blind = [
+        f"Judge {judge} is BLIND to which item is offered: its AUC of hits against misses is {scale.sight}. "
+        "That it agrees with another judge shows nothing of hits."
+        for judge, scale in report.scales.items()
+        if scale.sight and scale.sight.blind
+    ]
+    return unfit + blind
 
 
 def _scales(report: Report) -> Sheet:
     rows = [
-        (judge, {True: "yes", False: "NO", None: "not known"}[scale.fit], *(_auc(scale, floor) for floor in FLOORS), scale.why or "–")
+        (
+            judge,
+            {True: "yes", False: "NO", None: "not known"}[scale.fit],
+            *(_auc(scale, floor) for floor in FLOORS),
+            _sight(scale),
+            scale.why or "–",
+        )
         for judge, scale in report.scales.items()
     ]
     return Sheet(
         title="Can the judges tell? AUC of the human's reply against useless ones",
-        columns=("judge", "fit", *(label(floor) for floor in FLOORS), "why not"),
+        columns=("judge", "fit", *(label(floor) for floor in FLOORS), "hits from misses", "why not"),
         rows=tuple(rows),
-        note=f"First replies on the rows without leaks, 95% intervals; 0.5 is a coin. Fit: at least {LEAST_AUC:g} against every floor.",
+        note=f"First replies on the rows without leaks, 95% intervals; 0.5 is a coin. Fit: at least {LEAST_AUC:g} against every floor. "
+        "Hits from misses: first replies of all arms but the human's, offers of a target against other offers; "
+        f"below {LEAST_SIGHT:g} the judge is blind to which item is offered.",
     )
+
+
+def _sight(scale: Scale) -> str:
+    return "–" if scale.sight is None else f"{scale.sight}{', BLIND' if scale.sight.blind else ''}"
 
 
 def _auc(scale: Scale, floor: str) -> str:
