@@ -29,6 +29,7 @@ def test_recipes_are_shipped() -> None:
         "paper-llama3.1-8b",
         "paper-chatglm3-6b",
         "paper-qwen2.5-7b",
+        "paper-train",
     } <= names
 
 

@@ -13,9 +13,16 @@ import pytest
 
 from clock import HANG
 from loopback import Answer, Loopback
+from usbrec import config, readiness
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER = ("paper-llama3.1-8b", "paper-chatglm3-6b", "paper-qwen2.5-7b")
+TRAINED = "paper-train"
+SERVED = ("imitation={}", "sft={}", "simpo={}") + tuple(
+    f"engines.{role}={{kind: openai, model: {name}, base_url: '${{USBREC_BASE_URL}}'}}"
+    for role, name in (("policy", "base"), ("sft", "usbrec-sft"), ("rl", "usbrec-rl"), ("seeker", "base"), ("judge", "base"))
+)
+"""The engines of a recipe that trains, all by an endpoint, which trains nothing."""
 SMALL = ("data={kind: demo}", "prefer.rows=4", "evaluate.rows=3")
 
 
@@ -51,11 +58,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OPENAI_API_KEY": "none"}
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", [*PAPER, TRAINED])
 def test_the_papers_recipes_run_against_an_endpoint(name: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    sets = [part for text in SMALL for part in ("--set", text)]
     with Crowd() as server:
+        served = [text.replace("${USBREC_BASE_URL}", server.url) for text in SERVED if name == TRAINED]
+        sets = [part for text in (*SMALL, *served) for part in ("--set", text)]
         podcs = usbrec("prefer", str(RECIPES / f"{name}.yaml"), "--out", str(out), *sets, url=server.url)
         assert podcs.returncode == 0, podcs.stderr
         rows = [json.loads(line) for line in (out / "prefer" / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -69,6 +77,19 @@ def test_the_papers_recipes_run_against_an_endpoint(name: str, tmp_path: Path) -
     assert {"base", "sft", "rl", "base+ses", "sft+ses", "rl+ses"} <= set(report["arms"])
     assert report["judges"] == ["llm", "catalogue"]
     assert {"usbrec-sft", "usbrec-rl"} < asked
+
+
+def test_what_the_papers_recipes_train_is_what_they_say() -> None:
+    """Those of an endpoint train nothing, and say so; the one that trains is ready to, with the default model."""
+    for name in PAPER:
+        recipe = config.load(RECIPES / f"{name}.yaml")
+        assert recipe.engines.sft and recipe.engines.rl and "trains nothing" in recipe.about
+    recipe = config.load(RECIPES / f"{TRAINED}.yaml")
+    assert recipe.engines.sft is None and recipe.engines.rl is None
+    readiness.check(recipe, trained=("sft", "rl"), prefer=True, arms=recipe.evaluate.arms, judged=True)
+    prefer, search = recipe.prefer, recipe.search
+    assert (prefer.k, prefer.temperature, prefer.pairing, prefer.judge.method, prefer.judge.votes) == (2, 0.5, "paper", "vote", 10)
+    assert (recipe.simpo.beta, search.depth, search.guided, search.inner.seeker, search.inner.judge) == (0.5, 1, 0, "llm", "llm")
 
 
 def test_an_endpoint_that_is_down_is_one_clear_error(tmp_path: Path) -> None:
