@@ -18,9 +18,10 @@ from usbrec import config, readiness
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER = ("paper-llama3.1-8b", "paper-chatglm3-6b", "paper-qwen2.5-7b")
 TRAINED = "paper-train"
-SERVED = ("imitation={}", "sft={}", "simpo={}") + tuple(
-    f"engines.{role}={{kind: openai, model: {name}, base_url: '${{USBREC_BASE_URL}}'}}"
-    for role, name in (("policy", "base"), ("sft", "usbrec-sft"), ("rl", "usbrec-rl"), ("seeker", "base"), ("judge", "base"))
+ROLES = {"policy": "base", "sft": "usbrec-sft", "rl": "usbrec-rl", "seeker": "base", "judge": "base"}
+SERVED = (
+    *(f"{section}={{}}" for section in ("imitation", "sft", "simpo")),
+    *(f"engines.{role}={{kind: openai, model: {name}, base_url: '${{USBREC_BASE_URL}}'}}" for role, name in ROLES.items()),
 )
 """The engines of a recipe that trains, all by an endpoint, which trains nothing."""
 SMALL = ("data={kind: demo}", "prefer.rows=4", "evaluate.rows=3")
