@@ -176,6 +176,5 @@ async def test_every_seeker_can_be_set_on_the_command_line(given: str, made: str
     seeker = Assembly(settings, WORLD, Fake(ScriptedEngine(("Something else.",)))).seeker_for(settings.evaluate.seeker)(("gate",))
     assert type(seeker).__name__ == made
     for key, value in settings.evaluate.seeker.model_dump(exclude={"kind", "patience"}).items():
-        holder = getattr(seeker, "book", seeker)
-        assert getattr(holder, key) == value
+        assert getattr(seeker, key) == value
     assert await seeker.respond(Dialogue().say("seeker", "hi").say("recommender", "Toy Story (1995)?"), start=1, seed=1)

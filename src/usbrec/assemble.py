@@ -71,6 +71,11 @@ class World:
     likes: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
     """Training dialogue -> what it added to `cooccurrence`."""
 
+    @cached_property
+    def phrases(self) -> Phrasebook:
+        """What seekers that paraphrase say; made once for all arms."""
+        return Phrasebook(self.catalogue, self.linker, self.cooccurrence.popularity)
+
     @classmethod
     def of(cls, folder: Path) -> World:
         prepared = data.load(folder)
@@ -158,8 +163,7 @@ class Assembly:
         if settings.kind == "silent":
             return lambda targets: SilentSeeker(world.linker, targets)
         if settings.kind == "paraphrase":
-            book = Phrasebook(world.catalogue, world.linker, world.cooccurrence.popularity, settings.least)
-            return lambda targets: ParaphraseSeeker(book, targets)
+            return lambda targets: ParaphraseSeeker(world.phrases, targets, settings.least)
         engine = self._engine("seeker")
         return lambda targets: LLMSeeker(
             engine, world.catalogue, world.linker, targets, noun=noun, max_tokens=settings.max_tokens, temperature=settings.temperature,

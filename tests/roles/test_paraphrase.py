@@ -38,7 +38,7 @@ PLOTTED_LINKER = Linker(PLOTTED)
 
 
 def seeker(*targets: str, least: int = 1) -> ParaphraseSeeker:
-    return ParaphraseSeeker(Phrasebook(PLOTTED, PLOTTED_LINKER, {"near": 9}, least), targets)
+    return ParaphraseSeeker(Phrasebook(PLOTTED, PLOTTED_LINKER, {"near": 9}), targets, least)
 
 
 async def lines(speaker: ParaphraseSeeker, *, talks: int = 40, turns: int = 4, last: str = "Go on.") -> list[str]:

@@ -78,19 +78,17 @@ class Phrasebook:
     linker: Linker
     popularity: Mapping[str, int] = field(default_factory=dict)
     """Item -> training dialogues that liked it: people compare with what many know."""
-    least: int = 10
-    """A word of a plot is said only if so many other plots hold it."""
 
     @cached_property
     def _plots(self) -> Counter[str]:
         """Word -> how many plots hold it."""
         return Counter(word for item in self.catalogue for word in set(_PLAIN.findall(item.plot)))
 
-    def plot_words(self, item: Item) -> list[str]:
-        """Words of the plot that say something and do not tell the item: no very common one, none of the title."""
+    def plot_words(self, item: Item, least: int) -> list[str]:
+        """Words of the plot that say something and do not tell the item: no very common one, none of the title, each in so many others."""
         titled = {word.form for word in words_of(item.title)}
         found = dict.fromkeys(_PLAIN.findall(item.plot))
-        return [word for word in found if self._plots[word] > self.least and not stems(word) & TOP and not stems(word) & titled]
+        return [word for word in found if self._plots[word] > least and not stems(word) & TOP and not stems(word) & titled]
 
     @cached_property
     def comparables(self) -> Callable[[str], tuple[str, ...]]:
@@ -108,6 +106,8 @@ class ParaphraseSeeker:
 
     book: Phrasebook
     targets: tuple[str, ...]
+    least: int = 10
+    """A word of a plot is said only if so many other plots hold it."""
     name: str = "paraphrase"
 
     async def respond(self, dialogue: Dialogue, *, start: int, seed: int) -> str:
@@ -135,7 +135,7 @@ class ParaphraseSeeker:
         eras = [ERAS[item.decade] for item in targets if item.decade in ERAS]
         found += [("decade", rng.choice(ERA).format(era)) for era in dict.fromkeys(eras) if era not in heard]
         for item in targets:
-            words = [word for word in self.book.plot_words(item) if word not in heard and not self._unsaid.told(word)]
+            words = [word for word in self.book.plot_words(item, self.least) if word not in heard and not self._unsaid.told(word)]
             found += [("plot", rng.choice(PLOT).format(*rng.sample(words, 2)))] if len(words) > 1 else []
             found += [("like", text) for text in self._likened(item, dialogue, rng)]
         rng.shuffle(found)
