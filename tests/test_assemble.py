@@ -149,6 +149,14 @@ async def test_every_reference_arm_speaks(arm: str) -> None:
         assert LINKER.items(reply.text) and "heat" not in LINKER.items(reply.text)  # Heat is the most liked, but it was named
 
 
+async def test_the_random_floor_is_drawn_from_training_replies() -> None:
+    """Of three splits with replies of their own; a test reply would hold a target of some row under test."""
+    said = {"train": "Alien (1979)?", "valid": "Toy Story (1995)?", "test": "Event Horizon (1997)?"}
+    splits = {split: [example(f"{split}{n}:1").model_copy(update={"reply": text}) for n in range(3)] for split, text in said.items()}
+    floor = Assembly(recipe(), replace(WORLD, splits=splits), Fake(ScriptedEngine())).reference("floor:random-reply")(EXAMPLES[0])
+    assert {(await floor.reply(EXAMPLES[0].dialogue, seed=seed)).text for seed in range(20)} == {"Alien (1979)?"}
+
+
 async def test_the_ceiling_of_a_row_without_a_reply_is_an_error_not_a_zero() -> None:
     assembly = Assembly(recipe(), WORLD, Fake(ScriptedEngine()))
     cut = EXAMPLES[0].model_copy(update={"reply_whole": False})

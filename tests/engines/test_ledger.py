@@ -51,7 +51,12 @@ async def test_only_the_owner_of_an_engine_closes_it(tmp_path: Path) -> None:
     assert [t.calls for t in totals(tmp_path / "one")] == [1] and engine.stats.calls == 3
 
 
-@pytest.mark.parametrize("change", ["prompt", "seed", "n", "engine", "options"])
+SETTINGS = {"seed": 5, "temperature": 0.5, "max_tokens": 7, "top_p": 0.5, "stop": ("x",)}
+"""Other values of what decides an answer."""
+PROMPTS = {"prompt": ChatMessage(role="user", content="bye"), "role": ChatMessage(role="system", content="hello")}
+
+
+@pytest.mark.parametrize("change", [*PROMPTS, *SETTINGS, "n", "engine", "options"])
 async def test_any_difference_asks_the_model(tmp_path: Path, change: str) -> None:
     inner = ScriptedEngine(["a"])
     engine = LedgerEngine(inner, tmp_path / "ledger.sqlite")
@@ -62,8 +67,9 @@ async def test_any_difference_asks_the_model(tmp_path: Path, change: str) -> Non
     if change == "options":
         await engine.choose(HELLO, ["1", "0"])
     else:
-        prompt = (ChatMessage(role="user", content="bye"),) if change == "prompt" else HELLO
-        await engine.chat(prompt, n=2 if change == "n" else 1, sampling=WARM.model_copy(update={"seed": 5 if change == "seed" else 4}))
+        prompt = (PROMPTS[change],) if change in PROMPTS else HELLO
+        update = {change: SETTINGS[change]} if change in SETTINGS else {}
+        await engine.chat(prompt, n=2 if change == "n" else 1, sampling=WARM.model_copy(update=update))
     assert inner.stats.calls == 3 and engine.hits == 0
     await engine.close()
 

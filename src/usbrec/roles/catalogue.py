@@ -265,11 +265,10 @@ class Retriever:
     def _rank(self, profile: Profile) -> list[str]:
         seen = {*profile.mentioned, *profile.dislikes}
         liked = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
-        wished = [self.catalogue.by_maker[person] for person in profile.people] + [
-            self.catalogue.by_genre.get(name, ()) for name in profile.genres
-        ]
-        pool, affinity = (
-            dict.fromkeys((*liked, *(item for items in wished for item in items if item not in seen))),
-            self.affinity_for(profile),
+        wished = (
+            *(self.catalogue.by_maker[person] for person in profile.people),
+            *(self.catalogue.by_genre.get(name, ()) for name in profile.genres),
         )
+        unseen = (item for items in wished for item in items if item not in seen)
+        pool, affinity = dict.fromkeys((*liked, *unseen)), self.affinity_for(profile)
         return sorted(pool, key=affinity, reverse=True)
