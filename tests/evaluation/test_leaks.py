@@ -69,6 +69,7 @@ def test_history_leaks_by_side_and_form() -> None:
     assert found.named["seeker"].forms == {"dated": 1, "title": 3, "alias": 0, "repaired": 0, "shared": 0}
     assert found.named["either"].forms == {"dated": 2, "title": 2, "alias": 0, "repaired": 1, "shared": 0}
     assert found.named["either"].rows == sum(bool(each.leaks) for each in ROWS), "the same rows that a card counts"
+    assert [each.leaked for each in ROWS] == [True, True, True, False, True, True], "c too, where only one of two targets is named"
 
 
 ODD = Catalogue(

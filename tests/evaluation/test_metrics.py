@@ -40,6 +40,14 @@ def test_rows_with_a_leak_are_left_out_of_the_unleaked_metrics_only() -> None:
     assert arm.counted["hit-unleaked"].rows == 4
 
 
+def test_a_row_with_some_of_its_targets_named_leaks() -> None:
+    """Of two targets one was named: its hit may be the one that was given away."""
+    rows = [row("a:1", turn(2, items=("x",), hit=True), targets=("x", "y"), leaks=("y",)), row("b:1", turn(0), targets=("x", "y"))]
+    found = measure_arm(rows, ["catalogue"])
+    assert (found.leaked, found.counted["hit"].mean) == (1, 0.5)
+    assert (found.counted["hit-unleaked"].mean, found.judged["catalogue"]["ieval-unleaked"].mean) == (0, 0)
+
+
 def test_recall_static_and_interactive() -> None:
     """Static hits: d2:1 only, of five first turns.  Any turn: d1:2 too; d4:1 broke off before it could."""
     counted = measure_arm(ROWS, ["catalogue"]).counted
