@@ -153,6 +153,7 @@ async def test_the_random_floor_is_drawn_from_training_replies() -> None:
     """Of three splits with replies of their own; a test reply would hold a target of some row under test."""
     said = {"train": "Alien (1979)?", "valid": "Toy Story (1995)?", "test": "Event Horizon (1997)?"}
     splits = {split: [example(f"{split}{n}:1").model_copy(update={"reply": text}) for n in range(3)] for split, text in said.items()}
+    splits["train"].append(example("cut:1").model_copy(update={"reply": "You should see Cas", "reply_whole": False}))
     floor = Assembly(recipe(), replace(WORLD, splits=splits), Fake(ScriptedEngine())).reference("floor:random-reply")(EXAMPLES[0])
     assert {(await floor.reply(EXAMPLES[0].dialogue, seed=seed)).text for seed in range(20)} == {"Alien (1979)?"}
 

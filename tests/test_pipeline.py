@@ -243,3 +243,8 @@ def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
 
 def test_differences_name_nested_keys() -> None:
     assert jsonl.differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == ["a.c: 2 -> 3", "d: null -> 4"]
+
+
+def test_the_order_of_parts_is_no_part() -> None:
+    assert manifest.fingerprint({"a": 1, "b": {"c": 2, "d": 3}}) == manifest.fingerprint({"b": {"d": 3, "c": 2}, "a": 1})
+    assert manifest.fingerprint({"a": 1}) != manifest.fingerprint({"a": 2})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from outcome_rows import ARMS, row, turn
 
-from usbrec.evaluation.compare import Comparison, compare_all, contrast, corrected, in_order, leading, planned
+from usbrec.evaluation.compare import Comparison, compare_all, contrast, corrected, in_order, kind_of, leading, planned
 from usbrec.evaluation.metrics import METRICS, measure_arm, row_values
 from usbrec.evaluation.verdicts import scale, searched, sentence, verdicts
 from usbrec.types import Outcome
@@ -60,6 +60,12 @@ def test_the_leading_arm_is_named_by_the_method_not_by_its_score() -> None:
 def test_arms_have_one_order_with_unknown_models_before_the_baselines() -> None:
     shuffled = ["floor:question", "hinted", "ceiling:human", "collaborative", "rl", "base"]
     assert in_order(shuffled) == ["base", "rl", "hinted", "collaborative", "ceiling:human", "floor:question"]
+
+
+def test_what_an_arm_is_there_for() -> None:
+    kinds = {"model": ("rl+ses", "system:x", "step-4"), "baseline": ("retrieval", "retrieval:3", "retrieval+ask", "collaborative")}
+    kinds |= {"floor": ("floor:question",), "ceiling": ("ceiling:human",)}
+    assert {arm: kind_of(arm) for arms in kinds.values() for arm in arms} == {arm: kind for kind, arms in kinds.items() for arm in arms}
 
 
 def test_a_clear_difference_is_shown_and_its_opposite_too() -> None:

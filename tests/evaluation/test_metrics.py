@@ -7,7 +7,7 @@ from outcome_rows import row, turn
 
 from toy import LINKER, dialogue
 from usbrec.errors import DataError
-from usbrec.evaluation.metrics import METRICS, distinct, keep_new, measure_arm, row_values
+from usbrec.evaluation.metrics import METRICS, distinct, hit, keep_new, measure_arm, row_values
 from usbrec.types import Outcome, Score, Turn
 
 ROWS = (
@@ -38,6 +38,13 @@ def test_rows_with_a_leak_are_left_out_of_the_unleaked_metrics_only() -> None:
     assert arm.judged["catalogue"]["ieval-unleaked"].mean == 1.5
     assert arm.counted["hit-unleaked"].mean == 0.0
     assert arm.counted["hit-unleaked"].rows == 4
+
+
+def test_a_hit_needs_one_judge_that_saw_it() -> None:
+    """An LLM judge lists no items and marks no hits."""
+    judged = turn(2, items=("other",), hit=True)
+    beside = judged.model_copy(update={"scores": (Score(value=1, judge="llm"), *judged.scores)})
+    assert hit(beside, ("t",)) and not hit(turn(2), ("t",))
 
 
 def test_a_row_with_some_of_its_targets_named_leaks() -> None:

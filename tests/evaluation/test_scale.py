@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from outcome_rows import row, turn
 
+from usbrec.evaluation import trust
+from usbrec.evaluation.report import build
 from usbrec.evaluation.scale import scale_of
 from usbrec.types import Outcome
 
@@ -38,6 +42,21 @@ def test_a_judge_that_cannot_tell_is_not_fit() -> None:
     found = scale_of(outcomes, 0)
     assert found.fit is False and "floor:repeat 0.50" in found.why
     assert found.normalised == {}  # floor and ceiling coincide: there is no scale
+
+
+def test_a_fit_judge_may_be_blind_to_which_item_is_offered(run_folder: Path) -> None:
+    """It puts the human's reply above a question, and gives every offer of a model the same, target or not."""
+    offers = [row(f"d{n}:1", turn(0.67, items=("t" if n < 12 else "x",)), arm="rl") for n in range(24)]
+    outcomes = {"rl": offers, "floor:question": arm("floor:question", [0] * 24), "ceiling:human": arm("ceiling:human", [0.67] * 24)}
+    found = scale_of(outcomes, 0)
+    assert found.fit and found.sight and found.sight.blind and found.sight.auc == 0.5
+    report = build(run_folder)
+    told = trust.fitness(report.model_copy(update={"scales": {"grounded": found}}))
+    assert told == [
+        "Judge grounded is BLIND to which item is offered: its AUC of hits against misses is 0.50 (12 hits, 12 misses). "
+        "That it agrees with another judge shows nothing of hits."
+    ]
+    assert all(scale.sight and not scale.sight.blind for scale in report.scales.values())
 
 
 def test_leaks_are_left_out_and_silence_is_counted() -> None:
