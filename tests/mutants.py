@@ -1,4 +1,4 @@
-"""Deliberate faults, and which test kills each: `python tests/mutants.py`, not part of `make test` (twenty minutes on two cores).
+"""Deliberate faults, and which test kills each: `python tests/mutants.py`, not part of `make test` (about five minutes on two cores).
 
     python tests/mutants.py                       all of them, two at a time
     python tests/mutants.py --only ledger         those whose name or file holds the text

@@ -180,6 +180,12 @@ async def test_the_judge_that_was_hacked_parts_ways(folder: Path, server: Speake
     assert [(g.step, g.trained, g.other, g.gap, g.rows, g.left_out, g.diverges) for g in found.gaps] == [
         (2, 0, 0, 0, ROWS, 0, False), (4, gain, 0, gain, ROWS, 0, True), (5, gain, 0, gain, ROWS, 0, True),
     ]  # fmt: skip
+    assert [(hits.step, hits.gain, hits.lost, hits.apart) for hits in found.hits] == [
+        (2, 0, False, False),
+        (4, 0, False, True),
+        (5, 0, False, True),
+    ]
+    assert {name: (sight.auc, sight.hits) for name, sight in found.sight.items()} == {TRAINED_ON: (None, 0), "catalogue": (None, 0)}
     assert Divergence.model_validate(json.loads((folder / RESULT).read_text(encoding="utf-8"))) == found
     assert [server.asked(name) for name in SAID] == [ROWS] * 4  # once each, greedily
     assert {path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()} == STEPS | REFERENCES

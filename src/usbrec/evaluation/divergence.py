@@ -337,7 +337,7 @@ def _hits(start: Checkpoint, now: Checkpoint, judge: str, span: float, seed: int
         return None
     score = {key: (now.scores[judge][key] - start.scores[judge][key]) / span for key in common}
     gain = {key: now.hits[key] - start.hits[key] for key in common}
-    most = HIGHEST / span + 1
+    most = (HIGHEST / span + 1) / 2  # the difference of a gain in spans and one in hits lies within twice this
     change = paired_difference(
         now.hits, {key: start.hits[key] for key in common}, seed_of(seed, "hits", now.step), cluster=dialogue_of, limits=(0, 1)
     )
