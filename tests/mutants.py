@@ -255,6 +255,16 @@ MUTANTS = (
            "return sorted(branches, key=key, reverse=True)", "return sorted(branches, key=key)[::-1]"),
     Mutant("majority ties: the later", "search/__init__.py", "test_search.py",
            "tree.candidates[index].count, -index)", "tree.candidates[index].count, index)"),
+    Mutant("a seeker says wishes that nobody shares", "roles/seekers.py", "roles/test_seekers.py",
+           "difference(self.targets)) >= self.least", "difference(self.targets)) >= 0"),
+    Mutant("a seeker knows all its wishes", "roles/seekers.py", "roles/test_seekers.py",
+           'self._draw("knows", wish, given) < self.knows', 'self._draw("knows", wish, given) < 1'),
+    Mutant("a seeker never leaves", "roles/patience.py", "roles/test_patience.py",
+           ">= self.patience:", ">= 10**9:"),
+    Mutant("a good offer does not calm a seeker", "roles/patience.py", "roles/test_patience.py",
+           "count = 0 if good else count + 1", "count = count if good else count + 1"),
+    Mutant("rows identified at k = 3 count as not identified", "evaluation/identifiability.py", "evaluation/test_identifiability.py",
+           "k is not None and k <= CLOSE}", "k is not None and k < CLOSE}"),
 )
 # fmt: on
 
