@@ -21,7 +21,8 @@ from usbrec.types import Dialogue, Profile, Score
 
 OFFER = "the first new item of a reply counts"
 """The rule, for the fingerprint of whatever rests on it."""
-POOL = "co-occurring items, and all of the genres and people asked for"
+FEW = 5
+POOL = "co-occurring items, all by people asked for, and all of a genre asked for that fewer than 5 of these have"
 """What a retriever ranks, for the same."""
 
 
@@ -239,8 +240,8 @@ class CatalogueProfileJudge:
 class Retriever:
     """The unseen items that fit a dialogue best by `Affinity`: candidates to put before the model, or to search over.
 
-    Out of the `pool` items that co-occur most with the liked ones (without any, the most popular), and all that have a genre or are by a
-    person asked for (`POOL`): a genre that few talk about has nothing among the popular.
+    Out of the `pool` items that co-occur most with the liked ones (without any, the most popular), all by a person asked for, and all of a
+    genre asked for of which these hold fewer than `FEW`: what few talk about has nothing among the popular.  More costs hits (docs/log.md).
     """
 
     catalogue: Catalogue
@@ -265,10 +266,10 @@ class Retriever:
     def _rank(self, profile: Profile) -> list[str]:
         seen = {*profile.mentioned, *profile.dislikes}
         liked = [item for item, _ in self.cooccurrence.rank(profile.likes, seen, self.pool)]
-        wished = (
-            *(self.catalogue.by_maker[person] for person in profile.people),
-            *(self.catalogue.by_genre.get(name, ()) for name in profile.genres),
-        )
-        unseen = (item for items in wished for item in items if item not in seen)
-        pool, affinity = dict.fromkeys((*liked, *unseen)), self.affinity_for(profile)
+        made = [item for person in profile.people for item in self.catalogue.by_maker[person] if item not in seen]
+        pool, affinity = dict.fromkeys((*liked, *made)), self.affinity_for(profile)
+        for genre in profile.genres:
+            of_it = [item for item in self.catalogue.by_genre.get(genre, ()) if item not in seen]
+            if sum(item in pool for item in of_it) < FEW:
+                pool |= dict.fromkeys(of_it)
         return sorted(pool, key=affinity, reverse=True)
