@@ -29,7 +29,7 @@ test: $(READY) check  ## lint, types, and the whole test suite on the real model
 	$(BIN)/usbrec model get smollm2-135m-instruct
 	$(BIN)/python -m pytest --numprocesses $(TESTS) --dist loadfile --no-loadscope-reorder
 
-hostile: $(READY)  ## every hostile case: kills, faulty endpoints, data, recipes, damaged runs (about an hour)
+hostile: $(READY)  ## every hostile case: kills, faulty endpoints, data, recipes, damaged runs (about three quarters of an hour)
 	$(BIN)/usbrec model get smollm2-135m-instruct
 	PYTHONPATH=tests $(BIN)/python -m hostile --out docs/experiments/hostile/summary.json
 
