@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant("a hit is one in every scored turn", "evaluation/metrics.py", "evaluation/test_metrics.py",
            "return any(score.hit for score in turn.scores) or bool(", "return all(score.hit for score in turn.scores) or bool("),
     Mutant("a late hit is worth as much", "evaluation/metrics.py", "evaluation/test_metrics.py",
-           "return 1 / log2(1 + number)", "return 1.0"),
+           "return 1 / log2(1 + turn)", "return 1.0"),
     Mutant("Recall@1 counts any item", "evaluation/metrics.py", "evaluation/test_metrics.py",
            "first = turn.titles[:1]", "first = turn.titles"),
     Mutant("a judge is never blind", "evaluation/sight.py", "evaluation/test_divergence.py",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from usbrec import data
 from usbrec.catalogue import Catalogue
@@ -18,6 +18,7 @@ from usbrec.engines import EngineConfig, connect, recorded
 from usbrec.engines.metered import MeteredEngine
 from usbrec.engines.stats import Gauge
 from usbrec.errors import ConfigError
+from usbrec.evaluation.compare import CEILING, COLLABORATIVE, FLOORS, RETRIEVERS
 from usbrec.evaluation.rankers import Cooccurring, Popular, Ranker, Retrieved
 from usbrec.linking import Linker
 from usbrec.preferences import CandidateMaker
@@ -29,7 +30,7 @@ from usbrec.roles import (
     RecommenderFor,
     SeekerFor,
 )
-from usbrec.roles.catalogue import Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
+from usbrec.roles.catalogue import POOL, Affinity, AffinityFor, CatalogueJudge, CatalogueProfileJudge, CatalogueProfiler, Retriever
 from usbrec.roles.floors import WHO, Collaborative, Human, MostPopular, QuestionOnly, RandomReply, Repeat, Retrieval
 from usbrec.roles.llm import (
     GroundedJudge,
@@ -50,9 +51,9 @@ from usbrec.roles.silent import SilentSeeker
 from usbrec.search import DrawnSearch, JudgedSearch, Search
 from usbrec.types import Dialogue, Example, Profile
 
-RETRIEVAL = {"retrieval": (1, ""), "retrieval:3": (3, ""), "retrieval+ask": (3, WHO)}
+RETRIEVAL = dict(zip(RETRIEVERS, ((1, ""), (3, ""), (3, WHO)), strict=True))
 """Arm -> (the retriever's items in its sentence, the question behind them)."""
-REFERENCES = ("floor:random-reply", "floor:most-popular", "floor:repeat", "floor:question", *RETRIEVAL, "collaborative", "ceiling:human")
+REFERENCES = (*FLOORS, *RETRIEVERS, COLLABORATIVE, CEILING)
 """Arms without a model, in every evaluation."""
 RANKERS = ("retrieval", "co-occurrence", "most popular")
 """Rankers without a model, beside every ranking."""
@@ -327,6 +328,11 @@ class Assembly:
         if arm == "ceiling:human":
             return Human
         raise ConfigError(f"there is no reference arm '{arm}'", fix=f"known: {', '.join(REFERENCES)}")
+
+
+def retrieval_parts(settings: AffinitySettings) -> dict[str, Any]:
+    """For fingerprints: what decides which items are retrieved."""
+    return settings.model_dump(mode="json") | {"pool": POOL}
 
 
 def affinity_for(world: World, settings: AffinitySettings) -> AffinityFor:

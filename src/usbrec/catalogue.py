@@ -100,6 +100,11 @@ class Catalogue:
         return _index((decade, item.id) for item in self if (decade := item.decade))
 
     @cached_property
+    def people(self) -> dict[str, str]:
+        """Full name of a director, star or writer in lower case -> as written."""
+        return {person.lower(): person for person in self.by_maker if " " in person}
+
+    @cached_property
     def by_maker(self) -> dict[str, tuple[str, ...]]:
         """Director, star or writer, as written -> ids of their items."""
         return _index((person, item.id) for item in self for person in dict.fromkeys((*item.directors, *item.stars, *item.writers)))

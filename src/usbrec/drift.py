@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from usbrec import interrupts, jsonl, manifest, models, prompts, weights
-from usbrec.assemble import REFERENCES, Assembly, Engines, World
+from usbrec.assemble import REFERENCES, Assembly, Engines, World, retrieval_parts
 from usbrec.calibrate import Named, named, own
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
@@ -27,7 +27,6 @@ from usbrec.evaluation.sight import sight_of
 from usbrec.jsonl import differences
 from usbrec.pipeline import Run
 from usbrec.roles import RecommenderFor
-from usbrec.roles.catalogue import POOL
 from usbrec.roles.llm import asked
 from usbrec.rows import sample_rows
 from usbrec.types import Example, Outcome
@@ -202,7 +201,7 @@ class _Arms:
             "adapter": adapter_digest(adapter), "base": models.resolve(recipe.base_model).digest,
             "export": recipe.export.model_dump(mode="json"), "engine": recipe.engines.policy.identity(),
             "recommender": recipe.recommender.model_dump(mode="json"), "prompts": prompts.digests_of("recommender", "recommender_hints"),
-            "affinity": recipe.affinity.model_dump(mode="json") | {"pool": POOL} if recipe.recommender.hints else None,
+            "affinity": retrieval_parts(recipe.affinity) if recipe.recommender.hints else None,
         }  # fmt: skip
 
 

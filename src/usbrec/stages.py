@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from usbrec import data, interrupts, jsonl, manifest, models, preferences, prompts, readiness
-from usbrec.assemble import APART, RANKERS, REFERENCES, RETRIEVAL, Assembly, Engines, World
+from usbrec.assemble import APART, RANKERS, REFERENCES, RETRIEVAL, Assembly, Engines, World, retrieval_parts
 from usbrec.config import Recipe
 from usbrec.engines import EngineConfig, serving
 from usbrec.errors import ConfigError, UsbrecError
@@ -22,7 +22,6 @@ from usbrec.evaluation.rankers import RankRows, Sampled
 from usbrec.evaluation.ranking import Ranking
 from usbrec.pipeline import Run
 from usbrec.roles import Recommender, RecommenderFor
-from usbrec.roles.catalogue import POOL
 from usbrec.roles.llm import asked, recommender_messages
 from usbrec.roles.settings import JudgeSettings, SeekerSettings
 from usbrec.rowmap import map_rows, tally
@@ -198,8 +197,10 @@ class Loop:
                 assembly = Assembly(recipe, world, engines)
                 engine = engines.get(self.engine_of("sft"))
 
+                seeker_for = assembly.seeker_for(settings.seeker)  # made once: only what is retrieved depends on the row
+
                 async def maker(example: Example) -> preferences.CandidateSet:
-                    return await assembly.apart_from(example).candidate_maker(engine)(example)
+                    return await replace(assembly.apart_from(example).candidate_maker(engine), seeker_for=seeker_for)(example)
 
                 sets = await map_rows(
                     examples, maker, path=folder / "candidates.jsonl", kind=preferences.CandidateSet, key=lambda e: e.key,
@@ -368,7 +369,7 @@ class Loop:
         return {"recommender": settings, "prompts": prompts.digests_of("recommender", "recommender_hints")}
 
     def _affinity(self) -> dict[str, Any]:
-        return self.recipe.affinity.model_dump(mode="json") | {"pool": POOL}
+        return retrieval_parts(self.recipe.affinity)
 
     def _engines(self, seeker: SeekerSettings, judges: Sequence[JudgeSettings]) -> dict[str, Any]:
         """The engines of the policy and of those who answer it, where these are LLMs."""

@@ -8,6 +8,7 @@ from outcome_rows import row, turn
 from toy import CATALOGUE, COOCCURRENCE, LINKER
 from usbrec.catalogue import Catalogue
 from usbrec.errors import DataError
+from usbrec.evaluation.metrics import success_turn
 from usbrec.evaluation.variety import (
     coverage,
     gini,
@@ -16,7 +17,6 @@ from usbrec.evaluation.variety import (
     percentiles,
     popularity_of,
     repetition,
-    success_turn,
     writes_unknown_title,
 )
 from usbrec.linking import Linker

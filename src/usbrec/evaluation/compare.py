@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from usbrec.evaluation.arms import PAPER_SEARCH, SEARCH, model_of, searches
-from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, Values, dialogue_of, row_values
+from usbrec.evaluation.metrics import COUNTED, METRICS, Metric, Values, dialogue_of, headline, row_values
 from usbrec.evaluation.power import ALPHA, smallest_detectable, standard_error
 from usbrec.evaluation.repeats import Pooled, pooled_difference
 from usbrec.evaluation.stats import holm
@@ -144,7 +144,7 @@ def compared_metrics(outcomes: Iterable[Outcome]) -> list[Metric]:
     """The metrics to compare, without leaks where there are any; first-turn and any-turn metrics only where there are later turns."""
     rows = list(outcomes)
     leaks, long = any(o.leaks for o in rows), any(len(o.turns) > 1 for o in rows)
-    return [METRICS[f"{name}-unleaked" if leaks else name] for name in COMPARED if long or name in ("ieval", "hit")]
+    return [METRICS[headline(name, leaks=leaks)] for name in COMPARED if long or name in ("ieval", "hit")]
 
 
 def contrast(

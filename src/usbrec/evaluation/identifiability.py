@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
-from usbrec.evaluation.metrics import COUNTED, METRICS, Measure, measure, row_values
+from usbrec.evaluation.metrics import COUNTED, METRICS, Measure, headline, measure, row_values
 from usbrec.linking import Linker
 from usbrec.roles.catalogue import CatalogueProfiler, named_items
 from usbrec.roles.paraphrase import ERAS
@@ -101,8 +101,9 @@ def identified(arms: Mapping[str, Sequence[Outcome]], linker: Linker, judges: Se
         arms: arm -> its rows, with only new items in their turns (`metrics.keep_new`).
         judges: one name per score of a turn, in that order.
     """
-    listener, suffix = Listener(linker), "-unleaked" if any(o.leaks for rows in arms.values() for o in rows) else ""
-    slots = [(f"ieval{suffix}", place, judge) for place, judge in enumerate(judges)] + [(f"hit-any{suffix}", 0, COUNTED)]
+    listener, leaks = Listener(linker), any(o.leaks for rows in arms.values() for o in rows)
+    slots = [(headline("ieval", leaks=leaks), place, judge) for place, judge in enumerate(judges)]
+    slots += [(headline("hit-any", leaks=leaks), 0, COUNTED)]
     found = []
     for arm, rows in arms.items():
         left = {outcome.key: listener.left(outcome) for outcome in rows}

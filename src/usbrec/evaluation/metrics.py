@@ -109,6 +109,16 @@ def hit(turn: Turn, targets: Sequence[str]) -> bool:
     return any(score.hit for score in turn.scores) or bool(set(turn.items) & set(targets))
 
 
+def success_turn(outcome: Outcome) -> int | None:
+    """The number, from 1, of the first turn that hits; None where none does."""
+    return next((number for number, turn in enumerate(outcome.turns, start=1) if hit(turn, outcome.targets)), None)
+
+
+def headline(metric: str, *, leaks: bool) -> str:
+    """The form of a metric for the headline: where there are rows whose dialogue names a target already, without them."""
+    return f"{metric}-unleaked" if leaks else metric
+
+
 def linking_judge(arms: Mapping[str, Sequence[Outcome]]) -> int | None:
     """The place of the first judge that lists items at all; LLM judges do not."""
     turns = (turn for rows in arms.values() for outcome in rows for turn in outcome.turns)
@@ -173,17 +183,15 @@ def _static(outcome: Outcome, _: int) -> float | None:
     return float(hit(outcome.turns[0], outcome.targets)) if outcome.turns else None
 
 
-def _interactive(outcome: Outcome, _: int) -> float | None:
-    if any(hit(turn, outcome.targets) for turn in outcome.turns):
-        return 1.0
-    return None if outcome.error or not outcome.turns else 0.0
-
-
 def _discounted(outcome: Outcome, _: int) -> float | None:
-    for number, turn in enumerate(outcome.turns, start=1):
-        if hit(turn, outcome.targets):
-            return 1 / log2(1 + number)
+    if turn := success_turn(outcome):
+        return 1 / log2(1 + turn)
     return None if outcome.error or not outcome.turns else 0.0
+
+
+def _interactive(outcome: Outcome, judge: int) -> float | None:
+    value = _discounted(outcome, judge)
+    return None if value is None else float(value > 0)
 
 
 def _first_item(outcome: Outcome, _: int) -> float | None:

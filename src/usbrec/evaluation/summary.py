@@ -9,7 +9,7 @@ from usbrec.evaluation.compare import Comparison
 from usbrec.evaluation.divergence import Divergence
 from usbrec.evaluation.failures import Failure
 from usbrec.evaluation.leaks import LeakAudit
-from usbrec.evaluation.metrics import ArmMetrics, Measure
+from usbrec.evaluation.metrics import ArmMetrics, Measure, headline
 from usbrec.evaluation.scale import Scale
 from usbrec.evaluation.variety import Variety
 from usbrec.types import Frozen
@@ -61,5 +61,5 @@ class Report(Frozen):
     """Judges over the checkpoints of the training, where `usbrec judge checkpoints` was run."""
 
     def headline(self, metric: str) -> str:
-        """The metric's form for the headline: without the rows whose dialogue names a target, where there are such rows."""
-        return f"{metric}-unleaked" if any(arm.leaked for arm in self.arms.values()) else metric
+        """As `metrics.headline`, of this report."""
+        return headline(metric, leaks=any(arm.leaked for arm in self.arms.values()))

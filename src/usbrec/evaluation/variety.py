@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from usbrec.catalogue import Catalogue
 from usbrec.errors import DataError
-from usbrec.evaluation.metrics import METRICS, Measure, hit, measure, row_values
+from usbrec.evaluation.metrics import METRICS, Measure, measure, row_values, success_turn
 from usbrec.evaluation.rankers import prefixes
 from usbrec.linking import GENERIC, Linker
 from usbrec.linking.writing import SMALL
@@ -192,8 +192,3 @@ def repetition(outcome: Outcome, linker: Linker) -> float | None:
         return None
     said = [(set(linker.items(turn.reply)), before) for turn, before in zip(outcome.turns, prefixes(outcome), strict=True)]
     return sum(bool(items) and items <= named_items(before, linker) for items, before in said) / len(said)
-
-
-def success_turn(outcome: Outcome) -> int | None:
-    """The number, from 1, of the first turn that hits; None where none does."""
-    return next((number for number, turn in enumerate(outcome.turns, start=1) if hit(turn, outcome.targets)), None)

@@ -106,10 +106,6 @@ class CatalogueProfiler:
         words = sorted(self._genres, key=len, reverse=True) or ["(?!)"]
         return re.compile(r"\b(?:" + "|".join(re.escape(word) for word in words) + r")\b", re.IGNORECASE)
 
-    @cached_property
-    def _people(self) -> dict[str, str]:
-        return {person.lower(): person for person in self.catalogue.by_maker if " " in person}
-
     async def profile(self, dialogue: Dialogue, *, seed: int) -> Profile:
         likes: dict[str, None] = {}
         dislikes: dict[str, None] = {}
@@ -140,7 +136,8 @@ class CatalogueProfiler:
     def _persons_in(self, text: str) -> list[str]:
         words = re.findall(r"[\w'.-]+", text.lower())
         spans = (" ".join(words[i : i + n]).strip(".") for n in (2, 3) for i in range(len(words) - n + 1))
-        return [self._people[span] for span in spans if span in self._people]
+        people = self.catalogue.people
+        return [people[span] for span in spans if span in people]
 
     def _words(
         self, likes: tuple[str, ...], dislikes: tuple[str, ...], genres: tuple[str, ...], people: tuple[str, ...], dialogue: Dialogue
